@@ -1,0 +1,42 @@
+# Everything a person types: `make run`, `make test`, `make check`. Needs Python 3.11 or later, and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check format chaos bench clean
+
+run: .venv/.runs
+	@if [ -z "$$CRT_HEARTBEAT_LOOP_ENABLED" ]; then \
+		echo "The heartbeat loop is off by default; make run turns it on (CRT_HEARTBEAT_LOOP_ENABLED=false keeps it off)."; \
+	fi
+	@CRT_HEARTBEAT_LOOP_ENABLED="$${CRT_HEARTBEAT_LOOP_ENABLED:-true}" exec $(BIN)/ledger serve
+
+test: .venv/.tests
+	$(BIN)/pytest
+
+check: .venv/.tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+format: .venv/.tests
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ledger needs Python 3.11 or later: make PYTHON=python3.12 run")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+
+.venv/.runs: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres]'
+	@touch $@
+
+.venv/.tests: .venv/.runs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev
+	@touch $@
+
+clean:
+	rm -rf .venv

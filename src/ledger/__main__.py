@@ -1,0 +1,108 @@
+"""The `ledger` command."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+
+from ledger import __version__, schema
+from ledger.app import Ledger, create_app
+from ledger.db import Database
+from ledger.settings import SettingError, Settings, load
+
+log = logging.getLogger("ledger")
+
+_GRACE_BEYOND_TURNS = 1
+
+
+class Server(uvicorn.Server):
+    """One process with API and loops. A signal ends both at once; a second one does not wait for anything."""
+
+    def __init__(self, config: uvicorn.Config, app: Ledger) -> None:
+        super().__init__(config)
+        self._app = app
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Not the base class's way: it would raise the signal again at the end, and exit with its number.
+        del sig, frame
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._app.stopping.set)
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)  # pyright: ignore[reportArgumentType]
+        for server in self.servers if self.started else []:
+            for socket in server.sockets:
+                host, port = socket.getsockname()[:2]
+                log.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parsed = _parser().parse_args(arguments)
+    overrides = {name: str(value) for name in ("host", "port") if (value := getattr(parsed, name, None)) is not None}
+    try:
+        settings, warnings = load(overrides=overrides)
+    except SettingError as error:
+        sys.stderr.write(f"ledger: {error}\n")
+        return 2
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    for name in ("alembic", "aiosqlite", "httpx2", "httpcore2", "openai", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for warning in warnings:
+        log.warning(warning)
+    return _migrate(settings) if parsed.command == "migrate" else _serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ledger", description="An always-on companion for conversation threads.")
+    parser.add_argument("--version", action="version", version=f"ledger {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the API and the loops")
+    serve.add_argument("--host", help="address to listen on (CRT_HOST, 127.0.0.1)")
+    serve.add_argument("--port", help="port to listen on (CRT_PORT, 8000)")
+    commands.add_parser("migrate", help="bring the database up to date")
+    return parser
+
+
+def _migrate(settings: Settings) -> int:
+    try:
+        asyncio.run(schema.migrate(settings.database_url))
+    except (schema.SchemaError, OSError) as error:
+        sys.stderr.write(f"ledger: {error}\n")
+        return 1
+    log.info("The database %s is up to date", Database(settings.database_url).name)
+    return 0
+
+
+def _serve(settings: Settings) -> int:
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.stop_grace_seconds) + _GRACE_BEYOND_TURNS,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    server = Server(config, app)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What a heartbeat can do to the ledger: a closed union. A new action is one struct with `apply`, and one name here."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ledger.actions.checks import Refused, Scene
+from ledger.actions.comment import CommentAction
+from ledger.actions.post import PostAction
+from ledger.actions.vote import VoteAction
+from ledger.db import Session
+from ledger.runs.structs import ActionResult
+
+Action = PostAction | CommentAction | VoteAction
+
+MAX_ACTIONS = 3
+"""How many actions one decision may have."""
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What to do now. With the verdict nothing the list of actions is empty; with act it holds 1 to 3 actions."""
+
+    verdict: Literal["nothing", "act"]
+    reasoning: str
+    """Why, for the record."""
+    summary: str
+    """One sentence for people."""
+    actions: list[Action]
+
+    def __post_init__(self) -> None:
+        if len(self.actions) > MAX_ACTIONS:
+            raise ValueError(f"{len(self.actions)} actions are too many: at most {MAX_ACTIONS}")
+        if self.verdict == "act" and not self.actions:
+            raise ValueError("the verdict is act, but there is no action")
+        if self.verdict == "nothing" and self.actions:
+            raise ValueError("the verdict is nothing, but there are actions")
+
+
+async def apply(session: Session, scene: Scene, actions: list[Action]) -> list[ActionResult]:
+    """Apply what passes its checks, in order, and say of each action what became of it."""
+    results: list[ActionResult] = []
+    for ordinal, action in enumerate(actions):
+        try:
+            results.append(await action.apply(session, scene, ordinal))
+        except Refused as refusal:
+            results.append(_refused(action, scene, str(refusal)))
+    return results
+
+
+def _refused(action: Action, scene: Scene, why: str) -> ActionResult:
+    return ActionResult(
+        action=action.kind,
+        success=False,
+        post_id=getattr(action, "post_id", None),
+        title=getattr(action, "title", None),
+        direction=getattr(action, "direction", None),
+        dry_run=scene.dry_run,
+        error=why,
+    )

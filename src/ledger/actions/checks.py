@@ -1,0 +1,82 @@
+"""What an action must pass before it is applied."""
+
+import re
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from ledger.db import Session
+from ledger.posts import store as posts
+from ledger.posts.structs import MAX_CONTENT, MAX_TITLE, Post
+
+SIMILARITY = 0.9
+"""Word-set Jaccard index from which on two texts count as the same."""
+
+WINDOW = timedelta(hours=24)
+NEWEST = 50
+
+_BOARD = re.compile(r"[a-z0-9_-]{1,64}")
+_IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
+
+
+class Refused(Exception):
+    """An action that must not be applied, and why."""
+
+
+class Scene(Struct, frozen=True):
+    """Where and by whom an action is applied."""
+
+    thread_id: str
+    run_id: str
+    agent: str
+    now: datetime
+    dry_run: bool
+    speaks: bool
+    """Whether what is posted is also said in the thread."""
+
+
+def words(text: str) -> frozenset[str]:
+    """The set of words, lower case; in scripts without spaces each character is one."""
+    return frozenset(_WORD.findall(text.lower()))
+
+
+def similarity(one: frozenset[str], other: frozenset[str]) -> float:
+    """Jaccard index: shared words over all words; two empty sets are the same."""
+    return len(one & other) / len(one | other) if one or other else 1.0
+
+
+def check_text(what: str, text: str, longest: int) -> None:
+    if not text.strip():
+        raise Refused(f"The {what} is empty.")
+    if len(text) > longest:
+        raise Refused(f"The {what} has {len(text):,} characters; at most {longest:,} are allowed.")
+    if "\x00" in text:
+        raise Refused(f"The {what} holds a NUL character.")
+
+
+def check_title(title: str) -> None:
+    check_text("title", title, MAX_TITLE)
+
+
+def check_content(content: str) -> None:
+    check_text("content", content, MAX_CONTENT)
+
+
+def check_board(board: str) -> None:
+    if not _BOARD.fullmatch(board):
+        raise Refused(f"{board!r} is not a board: use 1 to 64 of a-z, 0-9, _ and -.")
+
+
+def check_new(text: str, earlier: list[str]) -> None:
+    """Refuse what the agent has said on the board a short while ago."""
+    said = words(text)
+    if any(similarity(said, words(other)) >= SIMILARITY for other in earlier):
+        raise Refused("It says nearly the same as something the agent wrote on this board in the last 24 hours.")
+
+
+async def find_post(session: Session, scene: Scene, post_id: str) -> Post:
+    post = await posts.find(session, scene.thread_id, post_id)
+    if post is None:
+        raise Refused(f"There is no post {post_id!r} in this thread.")
+    return post

@@ -1,0 +1,228 @@
+"""The one place where the parts meet: the application, its lifespan, its error table, its OpenAPI schema."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import anyio
+from anyio.abc import TaskStatus
+from litestar import Controller, Litestar, get
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.types import Receive, Scope, Send
+from msgspec import Struct
+
+from ledger import __version__, schema
+from ledger.clock import Clock, ServerClock, SystemClock
+from ledger.db import Database
+from ledger.docs import DocsPage
+from ledger.door import Door
+from ledger.errors import Unavailable
+from ledger.heartbeat.instructions import File
+from ledger.llm import LLM, OpenAICompatible
+from ledger.loops import Loop, Waker, build_loops
+from ledger.loops.api import LoopController, Loops
+from ledger.loops.heartbeat_api import HeartbeatController
+from ledger.loops.tasks import Tasks
+from ledger.posts.api import PostController
+from ledger.runs.api import RunController
+from ledger.settings import Settings
+from ledger.threads import store as threads
+from ledger.threads.api import ThreadController
+from ledger.threads.structs import DEFAULT_THREAD
+from ledger.wire import Given, StrictRequest, answer_problem
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Health(Struct, frozen=True):
+    status: str
+    stale_loops: list[str] = []
+
+
+class HealthController(Controller):
+    path = "/health"
+    tags = ["health"]
+
+    @get("/live")
+    async def is_live(self) -> Health:
+        """Whether the process answers."""
+        return Health("live")
+
+    @get("/ready")
+    async def is_ready(self, loops: Given[Loops], db: Given[Database]) -> Health:
+        """Whether the database answers and every loop that should run here looks for due turns; 503 if not."""
+        await db.ping()
+        stale = [loop.name for loop in loops.values() if await loop.is_stale()]
+        if stale:
+            raise Unavailable(f"No recent pass of: {', '.join(stale)}.")
+        return Health("ready")
+
+
+class Ledger(Litestar):
+    """The application behind its door."""
+
+    stopping: anyio.Event
+    """Set it to end the loops and whatever waits for them, before the server itself goes."""
+
+    def guard(self, settings: Settings) -> None:
+        self._door = Door(super().__call__, settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        await self._door(scope, receive, send)
+
+
+def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | None = None) -> Ledger:
+    """Build the application. A clock or model that is handed in is used as it is."""
+    db = Database(settings.database_url)
+    server_clock = ServerClock() if clock is None and not db.is_sqlite else None
+    clock = clock or server_clock or SystemClock()
+    llm = llm or _provider(settings, clock)
+    file = File(settings.heartbeat_md, db, clock)
+    loops = build_loops(settings, db, clock, llm, file)
+    tasks = Tasks()
+    wake = Waker(loops)
+    stopping = anyio.Event()
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
+        try:
+            await _prepare_schema(settings, db)
+            if server_clock is not None:
+                await server_clock.follow(db.server_time)
+            await _prepare_rows(db, clock, loops, wake)
+            await file.follow()
+            log.info("Database %s; decisions by %s", db.name, _decider(settings, llm))
+            async with anyio.create_task_group() as group:
+                await group.start(_run_loops, settings, clock, loops, tasks, stopping)
+                if server_clock is not None:
+                    group.start_soon(_keep_time, settings, server_clock, db)
+                yield
+                stopping.set()
+                group.cancel_scope.cancel()
+        finally:
+            if llm is not None:
+                await llm.close()
+            await db.close()
+
+    values = {
+        "db": db,
+        "clock": clock,
+        "settings": settings,
+        "loops": {loop.name: loop for loop in loops},
+        "tasks": tasks,
+        "file": file,
+        "wake": wake,
+    }
+    app = Ledger(
+        route_handlers=[
+            ThreadController,
+            HeartbeatController,
+            LoopController,
+            PostController,
+            RunController,
+            HealthController,
+        ],
+        dependencies={name: _provide(value) for name, value in values.items()},
+        lifespan=[lifespan],
+        request_class=StrictRequest,
+        exception_handlers={HTTPException: answer_problem, Exception: answer_problem},
+        request_max_body_size=MAX_BODY_BYTES,
+        cors_config=_cors(settings),
+        openapi_config=OpenAPIConfig(
+            title="Ledger", version=__version__, path="/docs", render_plugins=[DocsPage()], create_examples=False
+        ),
+        logging_config=None,
+        state=State(),
+    )
+    reflection, personality, self_reply, heartbeat = loops
+    app.state.reflection_loop = reflection
+    app.state.personality_loop = personality
+    app.state.journal_self_reply_loop = self_reply
+    app.state.heartbeat_loop = heartbeat
+    app.state.db = db
+    app.stopping = stopping
+    app.guard(settings)
+    return app
+
+
+async def _prepare_schema(settings: Settings, db: Database) -> None:
+    """The embedded database migrates itself; any other is migrated by whoever runs it."""
+    if db.is_sqlite:
+        await schema.migrate(settings.database_url)
+    else:
+        await schema.verify(settings.database_url)
+
+
+async def _prepare_rows(db: Database, clock: Clock, loops: tuple[Loop, ...], wake: Waker) -> None:
+    for loop in loops:
+        await loop.adopt_interval()
+    async with db.write() as session:
+        await threads.ensure_default(session, now=clock.now())
+        await threads.lock_existing(session, DEFAULT_THREAD)
+        await wake(session, DEFAULT_THREAD)
+
+
+async def _run_loops(
+    settings: Settings,
+    clock: Clock,
+    loops: tuple[Loop, ...],
+    tasks: Tasks,
+    stopping: anyio.Event,
+    *,
+    task_status: TaskStatus[None],
+) -> None:
+    """Run the loops until `stopping`; then turns get their grace, and what is left is cancelled and put back."""
+    async with anyio.create_task_group() as group:
+        tasks.open(group)
+        for loop in loops:
+            group.start_soon(loop.run)
+        task_status.started()
+        await stopping.wait()
+        tasks.close()
+        if settings.stop_grace_seconds:
+            until = clock.now() + timedelta(seconds=settings.stop_grace_seconds)
+            for loop in loops:
+                await loop.drain(until)
+        group.cancel_scope.cancel()
+
+
+async def _keep_time(settings: Settings, clock: ServerClock, db: Database) -> None:
+    """Follow the database server's clock, every tick."""
+    while True:
+        await clock.sleep_until(clock.now() + timedelta(seconds=settings.tick_seconds))
+        try:
+            await clock.follow(db.server_time)
+        except Exception as error:  # noqa: BLE001 - the old offset still holds
+            log.warning("The database server's clock cannot be read: %s", error)
+
+
+def _provider(settings: Settings, clock: Clock) -> LLM | None:
+    if not settings.has_provider:
+        return None
+    return OpenAICompatible(
+        base_url=settings.llm_base_url,
+        api_key=settings.llm_api_key,
+        timeout=timedelta(seconds=settings.turn_seconds),
+        clock=clock,
+    )
+
+
+def _decider(settings: Settings, llm: LLM | None) -> str:
+    if llm is None:
+        return "rules"
+    return f"model {settings.llm_model}" if settings.llm_model else "rules, and by a model on threads that name one"
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    return CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None
+
+
+def _provide(value: object) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)

@@ -1,0 +1,112 @@
+"""Time as a value: the one place that knows what time it is, and the one way to wait."""
+
+import time
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+import anyio
+
+from ledger.errors import Invalid
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        ...
+
+    async def sleep_until(self, moment: datetime, woken: anyio.Event | None = None) -> None:
+        """Sleep until `moment`, or until `woken` is set if that comes first."""
+        ...
+
+    def deadline(self, limit: timedelta) -> AbstractContextManager[object]:
+        """Cancel what runs inside after `limit` and raise `TimeoutError`."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock, which all processes on one machine share."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251 - the one place that asks
+
+    async def sleep_until(self, moment: datetime, woken: anyio.Event | None = None) -> None:
+        with anyio.move_on_after(max(0.0, (moment - self.now()).total_seconds())):
+            await (woken or anyio.Event()).wait()
+
+    def deadline(self, limit: timedelta) -> AbstractContextManager[object]:
+        return anyio.fail_after(limit.total_seconds())
+
+
+class ServerClock(SystemClock):
+    """Monotonic time plus the offset to a database server's clock, so that several machines agree."""
+
+    def __init__(self) -> None:
+        self._zero = super().now() - self._elapsed()
+
+    def now(self) -> datetime:
+        return self._zero + self._elapsed()
+
+    async def follow(self, ask: Callable[[], Awaitable[datetime]]) -> None:
+        """Set the offset from one answer of the server; its error is at most half the round trip."""
+        asked = self._elapsed()
+        moment = await ask()
+        self._zero = moment - (asked + self._elapsed()) / 2
+
+    @staticmethod
+    def _elapsed() -> timedelta:
+        return timedelta(seconds=time.monotonic())  # noqa: TID251 - the one place that asks
+
+
+class ManualClock:
+    """A clock that moves only when told to: for tests and simulations."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._scopes: dict[anyio.CancelScope, datetime] = {}
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep_until(self, moment: datetime, woken: anyio.Event | None = None) -> None:
+        with self._cancelled_at(moment):
+            await (woken or anyio.Event()).wait()
+
+    @contextmanager
+    def deadline(self, limit: timedelta) -> Generator[None]:
+        with self._cancelled_at(self._now + limit) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise TimeoutError
+
+    def advance(self, by: timedelta) -> None:
+        """Move the time on; what waited for a moment that has come goes on at its next turn."""
+        self._now += by
+        for scope, moment in self._scopes.items():
+            if moment <= self._now:
+                scope.cancel()
+
+    @contextmanager
+    def _cancelled_at(self, moment: datetime) -> Generator[anyio.CancelScope]:
+        with anyio.CancelScope() as scope:
+            self._scopes[scope] = moment
+            if moment <= self._now:
+                scope.cancel()
+            try:
+                yield scope
+            finally:
+                del self._scopes[scope]
+
+
+def zone(name: str) -> ZoneInfo:
+    """The IANA time zone of that name; raises `Invalid` for any other."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise Invalid(f"{name!r} is not an IANA time zone: write one such as UTC or Europe/Paris.") from None
+
+
+def known_timezone(name: str) -> str:
+    return zone(name).key

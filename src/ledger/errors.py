@@ -1,0 +1,77 @@
+"""What goes wrong, as exceptions and as RFC 9457 problem documents.
+
+LedgerError
+├── Malformed     400  the request cannot be read
+├── Unauthorized  401  no token, or a wrong one
+├── NotFound      404  nothing has this name
+├── Conflict      409  not now: something else is under way
+├── TooLarge      413  more than this server takes
+├── NotJson       415  a body that is not JSON
+├── Misdirected   421  the Host header names another server
+├── Invalid       422  readable, but not what the operation takes
+└── Unavailable   503  the server is stopping, or its database cannot be reached
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A problem document (RFC 9457, `application/problem+json`)."""
+
+    title: str
+    status: int
+    detail: str = ""
+    instance: str = ""
+    """The path of the request that met the problem."""
+    request_id: str = ""
+    type: str = "about:blank"
+
+
+class LedgerError(Exception):
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal Server Error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def problem(self, *, instance: str = "", request_id: str = "") -> Problem:
+        return Problem(self.title, self.status, self.detail, instance, request_id)
+
+
+class Malformed(LedgerError):
+    status, title = 400, "Bad Request"
+
+
+class Unauthorized(LedgerError):
+    status, title = 401, "Unauthorized"
+
+
+class NotFound(LedgerError):
+    status, title = 404, "Not Found"
+
+
+class Conflict(LedgerError):
+    status, title = 409, "Conflict"
+
+
+class TooLarge(LedgerError):
+    status, title = 413, "Content Too Large"
+
+
+class NotJson(LedgerError):
+    status, title = 415, "Unsupported Media Type"
+
+
+class Misdirected(LedgerError):
+    status, title = 421, "Misdirected Request"
+
+
+class Invalid(LedgerError):
+    status, title = 422, "Unprocessable Content"
+
+
+class Unavailable(LedgerError):
+    status, title = 503, "Service Unavailable"

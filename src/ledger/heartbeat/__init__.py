@@ -1,0 +1,1 @@
+"""The heartbeat: when it is due, what it reads, how it decides."""

@@ -1,0 +1,132 @@
+"""What a heartbeat reads before it decides: bounded in size, however long the history is."""
+
+from datetime import datetime
+
+from msgspec import Struct, structs
+
+from ledger.db import Session
+from ledger.posts import comments
+from ledger.posts import store as posts
+from ledger.posts.structs import Comment, Mention, Post
+from ledger.runs import store as runs
+from ledger.runs.structs import Run
+from ledger.threads import messages
+from ledger.threads import store as threads
+from ledger.threads.structs import Message
+
+MESSAGES, POSTS, COMMENTS, MENTIONS, RUNS = 20, 10, 10, 10, 5
+"""How many of each are read, the newest."""
+
+TEXT = 1_000
+"""How many characters of each text are read."""
+
+DIGESTS = "digest"
+"""The board that digests are posted on."""
+
+
+class Said(Struct, frozen=True):
+    seq: int
+    role: str
+    origin: str
+    content: str
+    created_at: datetime
+
+
+class PostSeen(Struct, frozen=True):
+    id: str
+    board: str
+    title: str
+    content: str
+    author: str
+    own: bool
+    score: int
+    comment_count: int
+    created_at: datetime
+
+
+class CommentSeen(Struct, frozen=True):
+    id: str
+    post_id: str
+    parent_id: str | None
+    content: str
+    author: str
+    own: bool
+    created_at: datetime
+
+
+class OwnRun(Struct, frozen=True):
+    started_at: datetime
+    outcome: str
+    summary: str
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """What the thread and the ledger look like now, what waits for an answer first."""
+
+    agent: str
+    thread_title: str
+    mentions: list[Mention]
+    """Where people called the agent and have had no answer, oldest first."""
+    new_messages: int
+    """How many messages of people came since the last decision."""
+    messages: list[Said]
+    posts: list[PostSeen]
+    comments: list[CommentSeen]
+    own_runs: list[OwnRun]
+    undigested: int
+    """How many messages of people came since the last digest."""
+
+
+async def gather(session: Session, thread_id: str, *, agent: str, watermark: int) -> Context:
+    """Read the context; `watermark` is the newest message the last decision had read."""
+    digest = await posts.newest_of_agent(session, thread_id, DIGESTS)
+    digested = await runs.seen_seq(session, digest.run_id) if digest and digest.run_id else 0
+    return Context(
+        agent=agent,
+        thread_title=(await threads.get(session, thread_id)).title,
+        mentions=[_clipped(mention) for mention in await comments.open_mentions(session, thread_id, MENTIONS)],
+        new_messages=await messages.count_said(session, thread_id, after=watermark),
+        messages=[_said(message) for message in await messages.newest(session, thread_id, MESSAGES)],
+        posts=[_post(post) for post in await posts.feed(session, thread_id, POSTS)],
+        comments=[_comment(comment) for comment in await comments.newest(session, thread_id, COMMENTS)],
+        own_runs=[_run(run) for run in await runs.decided(session, thread_id, "heartbeat", RUNS)],
+        undigested=await messages.count_said(session, thread_id, after=digested),
+    )
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
+
+
+def _clipped(mention: Mention) -> Mention:
+    return structs.replace(mention, content=_clip(mention.content))
+
+
+def _said(message: Message) -> Said:
+    return Said(message.seq, message.role, message.origin, _clip(message.content), message.created_at)
+
+
+def _post(post: Post) -> PostSeen:
+    own = post.origin == "agent"
+    return PostSeen(
+        post.id,
+        post.board,
+        post.title,
+        _clip(post.content),
+        post.author,
+        own,
+        post.score,
+        post.comment_count,
+        post.created_at,
+    )
+
+
+def _comment(comment: Comment) -> CommentSeen:
+    own = comment.origin == "agent"
+    return CommentSeen(
+        comment.id, comment.post_id, comment.parent_id, _clip(comment.content), comment.author, own, comment.created_at
+    )
+
+
+def _run(run: Run) -> OwnRun:
+    return OwnRun(run.started_at, run.outcome, _clip(run.summary))

@@ -1,0 +1,176 @@
+"""Deciding by rules, where no model is configured: answer who called, and sum up when enough is new.
+
+Everything is quoted from the thread, nothing is made up, and the same context gives the same decision.
+"""
+
+import math
+from collections import Counter
+from typing import NamedTuple
+
+from ledger.actions import MAX_ACTIONS, Action, CommentAction, Decision, PostAction
+from ledger.actions.checks import words
+from ledger.heartbeat.context import DIGESTS, Context
+from ledger.posts.ranking import mentions
+from ledger.posts.structs import MAX_TITLE, Mention
+from ledger.threads.structs import Message
+
+ARCHIVE = 200
+"""How many of the newest messages answers are looked for in."""
+
+DIGEST_AT = 10
+"""How many undigested messages make a digest."""
+
+_RANKED = 60
+_QUOTES = 3
+_QUOTED = 300
+_QUESTION_MARKS = ("?", "\uff1f", "\u061f")  # Latin, full-width, Arabic
+
+
+class Ruling(NamedTuple):
+    decision: Decision
+    complete: bool
+    """Whether all that waited fitted into the decision; if not, the next turn has something to do."""
+
+
+def decide(context: Context, archive: list[Message], *, watermark: int) -> Ruling:
+    """Decide. `archive` holds the newest messages, oldest first; those behind `watermark` are new."""
+    said = [message for message in archive if message.origin != "agent" and message.role in ("user", "assistant")]
+    actions: list[Action] = [_answer_mention(mention, said, context.agent) for mention in context.mentions]
+    asked = [message for message in said if message.seq > watermark and _asks(message, context.agent)]
+    actions += [_answer_message(message, said, context.agent) for message in asked]
+    answers = len(actions)
+    if context.undigested >= DIGEST_AT:
+        actions.append(_digest(said[-context.undigested :], context.undigested))
+    if not actions:
+        return Ruling(_nothing(context), complete=True)
+    taken = actions[:MAX_ACTIONS]
+    return Ruling(
+        Decision(
+            verdict="act",
+            reasoning=f"{len(context.mentions) + len(asked)} mentions wait for an answer; "
+            f"{context.undigested} messages came since the last digest ({DIGEST_AT} make one).",
+            summary=_summary(min(answers, MAX_ACTIONS), digest=len(taken) > answers, count=context.undigested),
+            actions=taken,
+        ),
+        complete=len(actions) <= MAX_ACTIONS,
+    )
+
+
+def nearest(question: str, said: list[Message], limit: int) -> list[Message]:
+    """The messages that share the rarest words with a question, best first.
+
+    Weight of a word: inverse document frequency, log(1 + N / n). Score of a message: the weights of the shared words
+    over the square root of its number of words, so that long messages do not win by length.
+    """
+    sets = [words(message.content) for message in said]
+    weight = _weights(sets)
+    wanted = words(question)
+    scored = [
+        (sum(weight[word] for word in wanted & own) / math.sqrt(len(own) or 1), message.seq, message)
+        for own, message in zip(sets, said, strict=True)
+    ]
+    best = sorted((row for row in scored if row[0] > 0), key=lambda row: (-row[0], -row[1]))
+    return [message for _, _, message in best[:limit]]
+
+
+def central(said: list[Message], limit: int) -> list[Message]:
+    """The messages most like the others, in the order they were said.
+
+    Degree centrality as in LexRank (Erkan and Radev 2004), with idf-weighted overlap of word sets for similarity.
+    """
+    sets = [words(message.content) for message in said]
+    weight = _weights(sets)
+    size = [math.sqrt(sum(weight[word] for word in own)) or 1.0 for own in sets]
+    degree = [
+        sum(sum(weight[word] for word in own & other) / (size[i] * size[j]) for j, other in enumerate(sets) if i != j)
+        for i, own in enumerate(sets)
+    ]
+    best = sorted(range(len(said)), key=lambda i: (-degree[i], i))[:limit]
+    return [said[i] for i in sorted(best)]
+
+
+def _weights(sets: list[frozenset[str]]) -> dict[str, float]:
+    counts = Counter(word for own in sets for word in own)
+    return {word: math.log(1 + len(sets) / count) for word, count in counts.items()}
+
+
+def _asks(message: Message, agent: str) -> bool:
+    return message.origin == "person" and mentions(message.content, agent)
+
+
+def _answer_mention(mention: Mention, said: list[Message], agent: str) -> CommentAction:
+    content = _findings(mention.content, said, agent, f"@{mention.author}")
+    return CommentAction(post_id=mention.post_id, content=content, parent_id=mention.comment_id)
+
+
+def _answer_message(message: Message, said: list[Message], agent: str) -> PostAction:
+    earlier = [other for other in said if other.seq < message.seq]
+    title = f"Answer to message {message.seq}: {_one_line(message.content)}"
+    return PostAction(board="general", title=title[:MAX_TITLE], content=_findings(message.content, earlier, agent, ""))
+
+
+def _findings(question: str, said: list[Message], agent: str, to: str) -> str:
+    asked = " ".join(word for word in question.split() if word.lower().strip(".,:;!?") != f"@{agent.lower()}")
+    found = nearest(asked, [message for message in said if not mentions(message.content, agent)], _QUOTES)
+    if not found:
+        said_nothing = f"nothing in the newest {ARCHIVE} messages of this thread shares a word with your question."
+        return f"{to} No model is configured, and {said_nothing}".strip()
+    opening = f"{to} No model is configured, so this is no opinion: what the thread says nearest to your question."
+    return "\n".join([opening.strip(), "", *(_quote(message) for message in found)])
+
+
+def _digest(said: list[Message], count: int) -> PostAction:
+    first, last = said[0], said[-1]
+    spoken = Counter(message.role for message in said)
+    which = "They are" if len(said) == count else f"The newest {len(said)} of them are"
+    lines = [
+        f"{which} messages {first.seq} to {last.seq}: "
+        + " and ".join(f"{n} by {role}" for role, n in sorted(spoken.items()))
+        + ".",
+        "",
+        "What it was about:",
+        *(_quote(message) for message in central(said[-_RANKED:], _QUOTES)),
+    ]
+    if waiting := _unanswered(said):
+        lines += ["", "Still without an answer:", *(_quote(message) for message in waiting)]
+    lines += ["", "No model is configured: this digest was put together by rules."]
+    title = f"Digest: {count} new messages up to {last.created_at:%Y-%m-%d}"
+    return PostAction(board=DIGESTS, title=title, content="\n".join(lines))
+
+
+def _unanswered(said: list[Message]) -> list[Message]:
+    """The questions at the end that nobody of the other role has spoken after."""
+    tail: list[Message] = []
+    for message in reversed(said):
+        if message.role != said[-1].role:
+            break
+        if message.content.rstrip().endswith(_QUESTION_MARKS):
+            tail.append(message)
+    return tail[:_QUOTES][::-1]
+
+
+def _quote(message: Message) -> str:
+    return f"- {message.created_at:%Y-%m-%d}, {message.role} (message {message.seq}): “{_one_line(message.content)}”"
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _QUOTED else line[: _QUOTED - 1] + "…"
+
+
+def _summary(answers: int, *, digest: bool, count: int) -> str:
+    parts: list[str] = []
+    if answers:
+        parts.append(f"answered {answers} mention{'s' if answers > 1 else ''}")
+    if digest:
+        parts.append(f"posted a digest of {count} messages")
+    text = " and ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _nothing(context: Context) -> Decision:
+    why = (
+        f"No mention waits for an answer, and {context.undigested} messages came since the last digest "
+        f"({DIGEST_AT} make one)."
+    )
+    return Decision(verdict="nothing", reasoning=why, summary=f"Nothing to do: {why[0].lower()}{why[1:]}", actions=[])

@@ -1,0 +1,195 @@
+"""The model, behind one small port: an OpenAI-compatible endpoint, awaited, with a limit on every call."""
+
+import importlib
+from datetime import timedelta
+from typing import Any, Literal, Protocol, cast
+
+import anyio
+import anyio.to_thread
+import msgspec
+from msgspec import Struct
+
+from ledger.clock import Clock
+from ledger.db import outside_transaction
+
+CONNECT_SECONDS = 5.0
+"""How long a connection to the provider may take to open."""
+
+_SHOWN = 300
+_NO_KEY = "none"  # local servers ask for no key, but the client insists on one
+
+
+class ModelError(Exception):
+    """The provider gave no usable answer: it could not be reached, refused, or sent something else."""
+
+
+class ChatMessage(Struct, frozen=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True):
+    model: str
+    messages: list[ChatMessage]
+    max_tokens: int
+    temperature: float
+    schema_name: str
+    schema: dict[str, Any]
+    """JSON schema that the answer must follow."""
+
+
+class ChatAnswer(Struct, frozen=True, kw_only=True):
+    text: str
+    model: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency: timedelta
+
+
+class LLM(Protocol):
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        """One answer to one request. Raises `ModelError`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class _Message(Struct):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Completion(Struct):
+    """What is read of a chat completion; the rest of the answer is left alone."""
+
+    choices: list[_Choice]
+    usage: _Usage | None = None
+    model: str | None = None
+
+
+class OpenAICompatible:
+    """OpenAI, Ollama, vLLM and whoever else speaks chat completions at `base_url`."""
+
+    def __init__(self, *, base_url: str | None, api_key: str | None, timeout: timedelta, clock: Clock) -> None:
+        """`timeout` bounds one call from the connection to the last byte."""
+        self._base_url = base_url
+        self._api_key = api_key or _NO_KEY
+        self._timeout = timeout
+        self._clock = clock
+        self._lock = anyio.Lock()
+        self._openai: Any = None
+        self._raw: Any = None
+        self._client: Any = None
+
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        outside_transaction("a model call")
+        client = await self._connected()
+        began = self._clock.now()
+        try:
+            with self._clock.deadline(self._timeout):
+                # The raw response, because the client's own typed one costs more than all the rest of a call.
+                response = await client.post("/chat/completions", cast_to=self._raw, body=_body(request))
+        except self._openai.APIStatusError as error:
+            raise ModelError(_status(error)) from error
+        except self._openai.APITimeoutError as error:
+            raise ModelError("The provider could not be reached, or did not answer in time.") from error
+        except self._openai.APIConnectionError as error:
+            raise ModelError(f"The provider could not be reached: {error.__cause__ or error}.") from error
+        except self._openai.OpenAIError as error:
+            raise ModelError(f"The call to the provider failed: {error}") from error
+        except TimeoutError:
+            raise ModelError(f"The provider did not answer within {self._timeout.total_seconds():g} s.") from None
+        return _answer(request, response.content, self._clock.now() - began)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def _connected(self) -> Any:  # noqa: ANN401 - the client's type is known only once it is imported
+        async with self._lock:
+            if self._client is None:
+                # Importing it takes a third of a second, which would block the event loop.
+                self._openai = await anyio.to_thread.run_sync(importlib.import_module, "openai")
+                self._raw = importlib.import_module("httpx2").Response
+                self._client = self._openai.AsyncOpenAI(
+                    base_url=self._base_url,
+                    api_key=self._api_key,
+                    timeout=self._openai.Timeout(self._timeout.total_seconds(), connect=CONNECT_SECONDS),
+                    max_retries=0,
+                    http_client=self._openai.DefaultAioHttpClient(),
+                )
+        return self._client
+
+
+def strict_schema(kind: object) -> dict[str, Any]:
+    """A struct's JSON schema as OpenAI's structured outputs take it.
+
+    The root is an object, every property is required, nothing else is allowed, and keywords that strict mode does
+    not know (`discriminator`, `default`, `title`) are left out.
+    """
+    schema = msgspec.json.schema(kind)
+    definitions = schema.pop("$defs", {})
+    root = definitions.pop(schema["$ref"].rsplit("/", 1)[1])
+    return _strict(root | {"$defs": definitions})
+
+
+def _strict(node: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(node, list):
+        return [_strict(item) for item in cast("list[Any]", node)]
+    if not isinstance(node, dict):
+        return node
+    node = cast("dict[str, Any]", node)
+    strict = {key: _strict(value) for key, value in node.items() if key not in ("discriminator", "default", "title")}
+    if "properties" in strict:
+        strict["properties"] = {key: _strict(value) for key, value in node["properties"].items()}
+        strict |= {"required": list(strict["properties"]), "additionalProperties": False}
+    return strict
+
+
+def _body(request: ChatRequest) -> dict[str, Any]:
+    return {
+        "model": request.model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": request.schema_name, "strict": True, "schema": request.schema},
+        },
+    }
+
+
+def _status(error: Any) -> str:  # noqa: ANN401 - openai is imported late
+    said = " ".join(str(error.response.text).split())[:_SHOWN]
+    return f"The provider answered {error.status_code}: {said or 'nothing more'}"
+
+
+def _answer(request: ChatRequest, raw: bytes, latency: timedelta) -> ChatAnswer:
+    try:
+        completion = msgspec.json.decode(raw, type=_Completion)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        said = " ".join(raw[:_SHOWN].decode(errors="replace").split())
+        raise ModelError(f"The provider's answer is not a chat completion ({error}): {said}") from None
+    if not completion.choices:
+        raise ModelError("The provider's answer has no choices.")
+    message = completion.choices[0].message
+    if message.refusal:
+        raise ModelError(f"The model refused: {message.refusal[:_SHOWN]}")
+    usage = completion.usage or _Usage()
+    return ChatAnswer(
+        text=message.content or "",
+        model=completion.model or request.model,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        latency=latency,
+    )

@@ -1,0 +1,159 @@
+"""The nine endpoints an existing panel calls: epoch seconds, always 200, and `ok` is all it looks at."""
+
+from typing import Annotated
+
+from litestar import Controller, get, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from ledger.db import Database, Session
+from ledger.errors import Invalid
+from ledger.heartbeat import config as configs
+from ledger.heartbeat import instructions
+from ledger.heartbeat.structs import (
+    Activity,
+    Config,
+    ConfigChange,
+    Done,
+    History,
+    InstructionsFile,
+    InstructionsProblem,
+    NewInstructions,
+    RunNow,
+    Status,
+    ThreadConfig,
+)
+from ledger.loops.api import Loops
+from ledger.loops.engine import Loop
+from ledger.loops.tasks import Tasks
+from ledger.runs import store as runs
+from ledger.runs.structs import Run, RunDetail
+from ledger.threads import store as threads
+from ledger.turns import store as turns
+from ledger.wire import Given, Limit
+
+Strict = Annotated[bool, QueryParameter(description="Refuse content with problems (422) instead of saving it.")]
+
+
+class HeartbeatController(Controller):
+    path = "/api"
+    tags = ["heartbeat"]
+
+    @get("/heartbeat/status")
+    async def get_heartbeat_status(self, loops: Given[Loops]) -> Status:
+        state = await loops["heartbeat"].state()
+        return Status(state.enabled, state.running, state.interval_seconds)
+
+    @post("/heartbeat/start", status_code=200)
+    async def start_heartbeat(self, loops: Given[Loops]) -> Done:
+        await loops["heartbeat"].start()
+        return Done(ok=True, message="The heartbeat loop is running.")
+
+    @post("/heartbeat/stop", status_code=200)
+    async def stop_heartbeat(self, loops: Given[Loops]) -> Done:
+        await loops["heartbeat"].stop()
+        return Done(ok=True, message="The heartbeat loop is stopped; what was under way stays owed.")
+
+    @get("/threads/{thread_id:str}/heartbeat/config")
+    async def get_heartbeat_config(
+        self, thread_id: FromPath[str], loops: Given[Loops], db: Given[Database]
+    ) -> ThreadConfig:
+        async with db.read() as session:
+            await threads.get(session, thread_id)
+            return await _thread_config(session, loops["heartbeat"], thread_id)
+
+    @post("/threads/{thread_id:str}/heartbeat/config", status_code=200)
+    async def change_heartbeat_config(
+        self,
+        thread_id: FromPath[str],
+        data: JSONBody[ConfigChange],
+        loops: Given[Loops],
+        db: Given[Database],
+    ) -> ThreadConfig:
+        """Change what the request names: an absent field stays as it is, null goes back to the default."""
+        async with db.write() as session:
+            await threads.lock_existing(session, thread_id)
+            await configs.save(session, thread_id, data)
+            await loops["heartbeat"].configure(
+                session,
+                thread_id,
+                enabled=configs.wanted_switch(data),
+                every_seconds=configs.wanted_interval(data),
+            )
+            return await _thread_config(session, loops["heartbeat"], thread_id)
+
+    @post("/threads/{thread_id:str}/heartbeat/run-now", status_code=200)
+    async def run_heartbeat_now(self, thread_id: FromPath[str], loops: Given[Loops], tasks: Given[Tasks]) -> RunNow:
+        """Run at once, due or not and whatever the hours; 409 while a heartbeat of this thread is under way."""
+        return _ran(await tasks.run(loops["heartbeat"].run_for_thread, thread_id))
+
+    @get("/threads/{thread_id:str}/heartbeat/history")
+    async def list_heartbeat_history(self, thread_id: FromPath[str], db: Given[Database], limit: Limit = 20) -> History:
+        async with db.read() as session:
+            await threads.get(session, thread_id)
+            decided = await runs.decided(session, thread_id, "heartbeat", limit)
+            total = await runs.count_decided(session, thread_id, "heartbeat")
+        return History([_activity(run) for run in decided], total)
+
+    @get("/heartbeat/heartbeat.md")
+    async def get_heartbeat_md(self, db: Given[Database], file: Given[instructions.File]) -> InstructionsFile:
+        await file.follow()
+        return await _instructions(db, file, file.problem)
+
+    @post("/heartbeat/heartbeat.md", status_code=200)
+    async def save_heartbeat_md(
+        self,
+        data: JSONBody[NewInstructions],
+        db: Given[Database],
+        file: Given[instructions.File],
+        strict: Strict = False,
+    ) -> InstructionsFile:
+        """Put new instructions in force, then write the file; what is wrong with either comes back as `problems`."""
+        found = instructions.problems(data.content)
+        if strict and found:
+            raise Invalid("; ".join(f"line {problem.line}: {problem.message}" for problem in found))
+        file_problem = await file.save(data.content)
+        return await _instructions(db, file, file_problem)
+
+
+async def _thread_config(session: Session, loop: Loop, thread_id: str) -> ThreadConfig:
+    turn = await turns.get(session, loop.name, thread_id)
+    stored = await configs.stored(session, thread_id)
+    config: Config = configs.whole(stored, turn, int(loop.work.every.total_seconds()))
+    newest = await runs.decided(session, thread_id, loop.name, 1)
+    last_run = newest[0].finished_at.timestamp() if newest else None
+    return ThreadConfig(thread_id, config, last_run, _summary(newest[0]) if newest else None, configs.problems(config))
+
+
+async def _instructions(db: Database, file: instructions.File, file_problem: str | None) -> InstructionsFile:
+    async with db.read() as session:
+        version = await instructions.in_force(session)
+    found = instructions.problems(version.content) if version else []
+    if file_problem is not None:
+        found.append(InstructionsProblem(0, "error", file_problem))
+    return InstructionsFile(
+        content=version.content if version else "",
+        last_modified=version.saved_at.timestamp() if version else None,
+        path=str(file.path),
+        problems=found,
+    )
+
+
+def _ran(run: RunDetail) -> RunNow:
+    decided = run.outcome in ("acted", "nothing", "refused")
+    return RunNow(
+        thread_id=run.thread_id,
+        ran_successfully=decided,
+        timestamp=run.finished_at.timestamp(),
+        decision_summary=run.summary or None,
+        actions=run.actions,
+        execution_time_seconds=(run.finished_at - run.started_at).total_seconds(),
+        error=None if decided else run.error or run.summary,
+    )
+
+
+def _activity(run: Run) -> Activity:
+    return Activity(run.finished_at.timestamp(), _summary(run), run.actions, run.outcome in ("acted", "nothing"))
+
+
+def _summary(run: Run) -> str:
+    return run.summary or run.error or run.outcome

@@ -1,0 +1,1 @@
+"""The ledger itself: boards with posts, comments and votes."""

@@ -1,0 +1,1 @@
+"""Runs: the record of every turn that was due."""

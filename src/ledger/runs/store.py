@@ -1,0 +1,98 @@
+"""Runs: written once at settle, folded while a loop keeps skipping for the same reason, read by many."""
+
+from collections.abc import Sequence
+
+from msgspec import structs
+from sqlalchemy import ColumnElement, func, insert, select, update
+
+from ledger.db import Keyset, Session, columns
+from ledger.errors import NotFound
+from ledger.runs.structs import Run, RunDetail, RunFilter
+from ledger.runs.tables import RunRow
+from ledger.threads.structs import Page
+from ledger.turns.structs import LoopName
+
+_RUN = select(*columns(RunRow, Run))
+_NEWEST = Keyset(RunRow.started_at, RunRow.id)
+
+
+async def add(session: Session, run: RunDetail) -> None:
+    await session.execute(insert(RunRow).values(structs.asdict(run)))
+
+
+async def fold(session: Session, run_id: str, skip: RunDetail) -> bool:
+    """Count a skip on the run before it, if that was skipped for the same reason; say whether it was."""
+    statement = (
+        update(RunRow)
+        .where(
+            RunRow.id == run_id,
+            RunRow.trigger == "schedule",
+            RunRow.outcome == "skipped",
+            RunRow.reason == skip.reason,
+        )
+        .values(
+            slots=RunRow.slots + skip.slots,
+            last_slot=skip.last_slot,
+            finished_at=skip.finished_at,
+            lateness_seconds=skip.lateness_seconds,
+        )
+    )
+    return (await session.execute(statement)).rowcount == 1
+
+
+async def get(session: Session, run_id: str) -> RunDetail:
+    statement = select(*columns(RunRow, RunDetail)).where(RunRow.id == run_id)
+    run = await session.first(statement, RunDetail)
+    if run is None:
+        raise NotFound(f"There is no run {run_id!r}.")
+    return run
+
+
+async def page(session: Session, wanted: RunFilter, *, limit: int, cursor: str | None = None) -> Page[Run]:
+    """Runs, the one started last first."""
+    statement = _NEWEST.select(_RUN.where(*_matching(wanted)), limit, cursor)
+    return Page(*_NEWEST.cut(await session.all(statement, Run), limit))
+
+
+async def decided(session: Session, thread_id: str, loop: LoopName, limit: int) -> list[Run]:
+    """The newest runs that decided or failed (not those that were skipped), newest first."""
+    statement = _RUN.where(*_decided(thread_id, loop))
+    return await session.all(statement.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit), Run)
+
+
+async def count_decided(session: Session, thread_id: str, loop: LoopName) -> int:
+    return await session.scalar(select(func.count()).select_from(RunRow).where(*_decided(thread_id, loop))) or 0
+
+
+async def count_moved_on(session: Session, owed: RunDetail) -> int:
+    """How often the slot that this run is for was put back because its thread had moved on."""
+    where = (
+        RunRow.thread_id == owed.thread_id,
+        RunRow.loop == owed.loop,
+        RunRow.first_slot == owed.first_slot,
+        RunRow.reason == "moved_on",
+        RunRow.slots == 0,
+    )
+    return await session.scalar(select(func.count()).select_from(RunRow).where(*where)) or 0
+
+
+async def seen_seq(session: Session, run_id: str) -> int:
+    """The newest message that a run had read; 0 if the run is unknown."""
+    return await session.scalar(select(RunRow.seen_seq).where(RunRow.id == run_id)) or 0
+
+
+def _decided(thread_id: str, loop: LoopName) -> Sequence[ColumnElement[bool]]:
+    return (RunRow.thread_id == thread_id, RunRow.loop == loop, RunRow.outcome != "skipped")
+
+
+def _matching(wanted: RunFilter) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    for name in ("thread_id", "loop", "outcome", "reason"):
+        value = getattr(wanted, name)
+        if value is not None:
+            where.append(getattr(RunRow, name) == value)
+    if wanted.since is not None:
+        where.append(RunRow.started_at >= wanted.since)
+    if wanted.until is not None:
+        where.append(RunRow.started_at < wanted.until)
+    return where

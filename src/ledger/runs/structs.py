@@ -1,0 +1,104 @@
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from ledger.turns.structs import LoopName
+
+Outcome = Literal["acted", "nothing", "refused", "skipped", "failed"]
+"""`acted`: at least one action was applied (or, in a dry run, would have been). `nothing`: decided to do nothing.
+`refused`: it wanted to act, but no action passed its checks. `skipped`: a gate was closed, so nothing was decided
+or applied. `failed`: it went wrong, and the slot stays owed."""
+
+Reason = Literal[
+    "disabled",
+    "outside_hours",
+    "instructions_empty",
+    "no_task_due",
+    "nothing_new",
+    "budget_spent",
+    "provider_paused",
+    "moved_on",
+    "decided_nothing",
+    "all_refused",
+    "timeout",
+    "provider_failed",
+    "answer_invalid",
+    "internal_error",
+]
+"""Why a turn did not act."""
+
+DecidedBy = Literal["model", "rules"]
+Trigger = Literal["schedule", "run_now"]
+
+
+class ActionResult(Struct, frozen=True, kw_only=True):
+    """What became of one action."""
+
+    action: str
+    success: bool
+    post_id: str | None = None
+    comment_id: str | None = None
+    title: str | None = None
+    direction: str | None = None
+    dry_run: bool = False
+    error: str | None = None
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One turn, or several in a row that were skipped for the same reason."""
+
+    id: str
+    thread_id: str
+    loop: LoopName
+    trigger: Trigger
+    outcome: Outcome
+    reason: Reason | None = None
+    """Why it did not act; null when it did."""
+    summary: str = ""
+    error: str | None = None
+    decided_by: DecidedBy | None = None
+    actions: list[ActionResult] = []
+    dry_run: bool = False
+    first_slot: datetime | None = None
+    """The moment it was due; null when a person asked for it."""
+    last_slot: datetime | None = None
+    slots: int = 0
+    """How many due moments it settled; 0 when the slot stays owed, and for a run that a person asked for."""
+    attempt: int = 0
+    """How many tries of this slot failed before."""
+    started_at: datetime
+    finished_at: datetime
+    lateness_seconds: float | None = None
+    """From the moment it was due to the moment it started; of the newest turn, when skips are folded."""
+    model: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    latency_seconds: float | None = None
+    """What the model call took."""
+
+
+class RunDetail(Run, frozen=True, kw_only=True):
+    """A run with everything that led to it."""
+
+    instructions: str | None = None
+    """The HEARTBEAT.md it followed."""
+    instructions_version: int | None = None
+    seen_seq: int | None = None
+    """The newest message it had read."""
+    context: Annotated[Any, Meta(description="What it was shown of the thread and the ledger.")] = None
+    prompt: Annotated[Any, Meta(description="The messages sent to the model.")] = None
+    raw_answer: str | None = None
+    """The model's answer as it came."""
+    decision: Annotated[Any, Meta(description="The decision as it was understood.")] = None
+
+
+class RunFilter(Struct, frozen=True):
+    thread_id: str | None = None
+    loop: LoopName | None = None
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+    since: datetime | None = None
+    """Started at this moment or later."""
+    until: datetime | None = None
+    """Started before this moment."""

@@ -1,0 +1,84 @@
+"""The schema's owner is Alembic: bring a database up to date, or say that it is not."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+_LOCK = 0x1ED6E5  # any number, as long as all processes lock the same
+
+
+class SchemaError(Exception):
+    """The database's schema is not the program's, and what to do about it."""
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration for the migrations shipped with the program, or those of a checkout."""
+    shipped = Path(__file__).parent / "migrations"
+    config = Config()
+    config.set_main_option(
+        "script_location", str(shipped if shipped.exists() else Path(__file__).parents[2] / "migrations")
+    )
+    return config
+
+
+async def migrate(url: str) -> None:
+    """Bring the schema up to date in one transaction, on a connection of its own; several processes may try at once.
+
+    SQLite's foreign keys are off meanwhile, because rebuilding a table would delete its children, and are checked
+    before the commit.
+    """
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(_migrate)
+    await engine.dispose()
+
+
+async def verify(url: str) -> None:
+    """Raise `SchemaError` unless the database is up to date."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    await engine.dispose()
+    scripts = ScriptDirectory.from_config(alembic_config())
+    if current == scripts.get_current_head():
+        return
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise SchemaError(_newer(current))
+    raise SchemaError("The database is not up to date: run `ledger migrate` first.")
+
+
+def _migrate(connection: Connection) -> None:
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    if connection.dialect.name == "sqlite":
+        driver = connection.connection.dbapi_connection
+        driver.isolation_level = None  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        for statement in ("PRAGMA busy_timeout = 30000", "PRAGMA foreign_keys = OFF", "BEGIN IMMEDIATE"):
+            connection.exec_driver_sql(statement)
+    else:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        revision = MigrationContext.configure(connection).get_current_revision()
+        raise SchemaError(_newer(str(revision))) from error
+    if connection.dialect.name == "sqlite" and (
+        broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    ):
+        raise SchemaError(
+            f"The migration would leave a row of {broken[0]} without what it refers to; nothing was changed."
+        )
+    connection.commit()
+
+
+def _newer(revision: str) -> str:
+    return (
+        f"The database has the revision {revision}, which this program does not know: it is newer. Upgrade the program."
+    )

@@ -1,0 +1,252 @@
+"""Everything that is set from outside, read from the environment once."""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_TRUE = ("true", "1", "yes", "on")
+_FALSE = ("false", "0", "no", "off")
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+_REMOVED = {"CRT_HEARTBEAT_ENABLED": "CRT_HEARTBEAT_LOOP_ENABLED"}
+
+
+class SettingError(ValueError):
+    """A variable that cannot be read: names the variable, its value, and what would be right."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: int = 8000
+    database_url: str = "sqlite+aiosqlite:///ledger.db"
+    api_token: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    agent_name: str = "ledger"
+    heartbeat_md: str = "HEARTBEAT.md"
+    reflection_enabled: bool = True
+    reflection_seconds: int = 900
+    personality_enabled: bool = True
+    personality_seconds: int = 1200
+    self_reply_enabled: bool = True
+    self_reply_seconds: int = 1800
+    heartbeat_enabled: bool = False
+    heartbeat_seconds: int = 1800
+    concurrency: int = 8
+    turn_seconds: float = 120.0
+    tick_seconds: float = 5.0
+    stop_grace_seconds: float = 0.0
+    llm_base_url: str | None = None
+    llm_api_key: str | None = None
+    llm_model: str | None = None
+    log_level: LogLevel = "info"
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether there is anybody to send a model call to."""
+        return bool(self.llm_base_url or self.llm_api_key)
+
+
+class Variable(NamedTuple):
+    """One row of the README's table: the variable's name, the field it sets, how it is read, what it means."""
+
+    name: str
+    field: str
+    read: Callable[[str], Any]
+    meaning: str
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise SettingError("must not be empty")
+    return value.strip()
+
+
+def _switch(value: str) -> bool:
+    word = value.strip().lower()
+    if word not in _TRUE + _FALSE:
+        raise SettingError(f"write one of {', '.join(_TRUE)} or {', '.join(_FALSE)}")
+    return word in _TRUE
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise SettingError(f"write a whole number from {low} to {high}")
+        return number
+
+    return read
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def read(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high:
+            raise SettingError(f"write a number of seconds from {low:g} to {high:g}")
+        return number
+
+    return read
+
+
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(origin.rstrip("/") for origin in _list(value))
+    if any(origin != "*" and "://" not in origin for origin in origins):
+        raise SettingError("write origins with their scheme, separated by commas, such as https://panel.example")
+    return origins
+
+
+def _database(value: str) -> str:
+    hint = "write sqlite+aiosqlite:///PATH or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE"
+    try:
+        url = make_url(value.strip())
+    except ArgumentError:
+        raise SettingError(hint) from None
+    if url.drivername not in _DRIVERS:
+        raise SettingError(hint)
+    if url.drivername.startswith("sqlite") and url.database in (None, "", ":memory:"):
+        raise SettingError("the database must be a file, such as sqlite+aiosqlite:///ledger.db")
+    return url.set(drivername=_DRIVERS[url.drivername]).render_as_string(hide_password=False)
+
+
+def _agent(value: str) -> str:
+    name = value.strip()
+    if not re.fullmatch(r"[\w-]{1,64}", name):
+        raise SettingError("write 1 to 64 letters, digits, _ or -")
+    return name
+
+
+def _url(value: str) -> str:
+    if not value.strip().startswith(("http://", "https://")):
+        raise SettingError("write an address that starts with http:// or https://")
+    return value.strip()
+
+
+def _level(value: str) -> str:
+    if value.strip().lower() not in get_args(LogLevel):
+        raise SettingError(f"write one of {', '.join(get_args(LogLevel))}")
+    return value.strip().lower()
+
+
+_INTERVAL = _whole(1, 604_800)
+
+VARIABLES = (
+    Variable("CRT_HOST", "host", _text, "Address to listen on; other than loopback only with `CRT_API_TOKEN`."),
+    Variable("CRT_PORT", "port", _whole(0, 65_535), "Port to listen on; 0 takes a free one."),
+    Variable("CRT_DATABASE_URL", "database_url", _database, "SQLite file, or `postgresql+asyncpg://…`."),
+    Variable("CRT_API_TOKEN", "api_token", _text, "Bearer token that every request but `/health/live` must carry."),
+    Variable("CRT_ALLOWED_HOSTS", "allowed_hosts", _list, "Further host names requests may name, comma-separated."),
+    Variable("CRT_CORS_ORIGINS", "cors_origins", _origins, "Origins whose pages may call the API, comma-separated."),
+    Variable("CRT_AGENT_NAME", "agent_name", _agent, "The agent's name, as author and in `@mentions`."),
+    Variable("CRT_HEARTBEAT_MD", "heartbeat_md", _text, "The instructions file."),
+    Variable("CRT_REFLECTION_LOOP_ENABLED", "reflection_enabled", _switch, "Whether reflection runs."),
+    Variable("CRT_REFLECTION_LOOP_SECONDS", "reflection_seconds", _INTERVAL, "Its default interval."),
+    Variable("CRT_PERSONALITY_LOOP_ENABLED", "personality_enabled", _switch, "Whether personality runs."),
+    Variable("CRT_PERSONALITY_LOOP_SECONDS", "personality_seconds", _INTERVAL, "Its default interval."),
+    Variable("CRT_JOURNAL_SELF_REPLY_LOOP_ENABLED", "self_reply_enabled", _switch, "Whether self-reply runs."),
+    Variable("CRT_JOURNAL_SELF_REPLY_LOOP_SECONDS", "self_reply_seconds", _INTERVAL, "Its default interval."),
+    Variable("CRT_HEARTBEAT_LOOP_ENABLED", "heartbeat_enabled", _switch, "Whether the heartbeat runs."),
+    Variable("CRT_HEARTBEAT_LOOP_SECONDS", "heartbeat_seconds", _INTERVAL, "Its default interval."),
+    Variable("CRT_CONCURRENCY", "concurrency", _whole(2, 1_000), "Turns at once in this process."),
+    Variable("CRT_TURN_SECONDS", "turn_seconds", _seconds(0.1, 3_600), "Deadline of a turn, model call included."),
+    Variable("CRT_TICK_SECONDS", "tick_seconds", _seconds(0.1, 60), "How late another process's write is noticed."),
+    Variable(
+        "CRT_STOP_GRACE_SECONDS", "stop_grace_seconds", _seconds(0, 600), "How long running turns get at shutdown."
+    ),
+    Variable("CRT_LLM_BASE_URL", "llm_base_url", _url, "OpenAI-compatible endpoint; else `OPENAI_BASE_URL`."),
+    Variable("CRT_LLM_API_KEY", "llm_api_key", _text, "Its key; else `OPENAI_API_KEY`."),
+    Variable("CRT_LLM_MODEL", "llm_model", _text, "Model that decides; else `OPENAI_MODEL`. None: rules decide."),
+    Variable("CRT_LOG_LEVEL", "log_level", _level, "`debug`, `info`, `warning` or `error`."),
+)
+
+_FALLBACKS = {
+    "CRT_LLM_BASE_URL": "OPENAI_BASE_URL",
+    "CRT_LLM_API_KEY": "OPENAI_API_KEY",
+    "CRT_LLM_MODEL": "OPENAI_MODEL",
+}
+
+
+def load(
+    environ: Mapping[str, str] | None = None, overrides: Mapping[str, str] | None = None
+) -> tuple[Settings, list[str]]:
+    """Read the settings and say what looks wrong but does no harm.
+
+    `overrides` are field names with values as a variable would hold them (the command line). Empty variables
+    count as absent. Raises `SettingError` for the first value that cannot be read.
+    """
+    environ = os.environ if environ is None else environ  # noqa: TID251 - the one place that reads it
+    values: dict[str, Any] = {}
+    for variable in VARIABLES:
+        name, text = variable.name, environ.get(variable.name, "")
+        if not text and (fallback := _FALLBACKS.get(name)):
+            name, text = fallback, environ.get(fallback, "")
+        if overrides and variable.field in overrides:
+            name, text = f"--{variable.field}", overrides[variable.field]
+        if text:
+            values[variable.field] = _read(variable, name, text)
+    settings = Settings(**values)
+    _refuse_open_door(settings)
+    return settings, _warnings(environ, settings)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _read(variable: Variable, name: str, text: str) -> object:
+    try:
+        return variable.read(text)
+    except SettingError as error:
+        shown = "…" if variable.field in ("api_token", "llm_api_key", "database_url") else text
+        raise SettingError(f"{name}={shown!r} cannot be read: {error}.") from None
+
+
+def _refuse_open_door(settings: Settings) -> None:
+    if settings.api_token is None and not is_loopback(settings.host):
+        raise SettingError(
+            f"CRT_HOST={settings.host!r} can be reached from other machines, so CRT_API_TOKEN must be set: "
+            "give it a long random value, or listen on 127.0.0.1."
+        )
+
+
+def _warnings(environ: Mapping[str, str], settings: Settings) -> list[str]:
+    known = [variable.name for variable in VARIABLES]
+    found: list[str] = []
+    for name in sorted(environ):
+        if name in _REMOVED:
+            found.append(f"{name} was removed and is not read: set {_REMOVED[name]} instead.")
+        elif name.startswith("CRT_") and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            found.append(f"{name} is not a setting of Ledger: did you mean {nearest}?")
+    if settings.llm_model and not settings.has_provider:
+        found.append("A model is named, but neither CRT_LLM_BASE_URL nor CRT_LLM_API_KEY is set: rules decide.")
+    if settings.has_provider and not settings.llm_model:
+        found.append("A provider is set, but not CRT_LLM_MODEL: rules decide for threads that name no model.")
+    return found

@@ -1,0 +1,14 @@
+"""All tables, for migrations."""
+
+from ledger.db import Row
+from ledger.heartbeat import tables as _heartbeat
+from ledger.posts import tables as _posts
+from ledger.runs import tables as _runs
+from ledger.threads import tables as _threads
+from ledger.turns import tables as _turns
+
+__all__ = ["METADATA"]
+
+METADATA = Row.metadata
+
+_DECLARED = (_heartbeat, _posts, _runs, _threads, _turns)

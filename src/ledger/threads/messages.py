@@ -1,0 +1,99 @@
+"""Messages: each gets the next position of its thread, and the same one never gets two."""
+
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime
+
+from sqlalchemy import func, insert, select, update
+
+from ledger.db import Keyset, Session, columns, new_id
+from ledger.threads import store
+from ledger.threads.structs import Added, Message, NewMessage, Origin, Page
+from ledger.threads.tables import MessageRow, ThreadRow
+
+_MESSAGE = select(*columns(MessageRow, Message))
+_NEWEST, _OLDEST = Keyset(MessageRow.seq), Keyset(MessageRow.seq, descending=False)
+_SAID = (MessageRow.origin != "agent") & MessageRow.role.in_(("user", "assistant"))
+
+
+async def add(session: Session, thread_id: str, batch: list[NewMessage], *, now: datetime) -> Added:
+    """Add what people and applications said; what the thread has already stays as it is."""
+    state = await store.lock_existing(session, thread_id)
+    ids = _ids(batch)
+    known = set(
+        await session.scalars(select(MessageRow.id).where(MessageRow.thread_id == thread_id, MessageRow.id.in_(ids)))
+    )
+    messages: list[Message] = []
+    for new, message_id in zip(batch, ids, strict=True):
+        if message_id not in known:
+            known.add(message_id)
+            origin: Origin = "person" if new.role == "user" else "app"
+            seq = state.message_count + len(messages) + 1
+            said_at = (new.created_at or now).astimezone(UTC)
+            messages.append(Message(message_id, seq, new.role, origin, new.content, said_at, now))
+    if messages:
+        await _insert(session, thread_id, messages)
+        await store.stir(session, thread_id)
+    return Added(len(messages), len(batch) - len(messages), state.message_count + len(messages), messages)
+
+
+async def say(session: Session, thread_id: str, content: str, *, run_id: str, now: datetime) -> None:
+    """Add what the agent says. The thread is locked; its activity does not count it."""
+    state = await store.lock_existing(session, thread_id)
+    seq = state.message_count + 1
+    await _insert(session, thread_id, [Message(new_id(), seq, "assistant", "agent", content, now, now, run_id)])
+
+
+async def newest(session: Session, thread_id: str, limit: int, *, after: int = 0) -> list[Message]:
+    """The newest messages behind position `after`, oldest of them first."""
+    statement = _MESSAGE.where(MessageRow.thread_id == thread_id, MessageRow.seq > after)
+    return (await session.all(statement.order_by(MessageRow.seq.desc()).limit(limit), Message))[::-1]
+
+
+async def first_said(session: Session, thread_id: str, *, after: int) -> datetime | None:
+    """When the oldest message of people behind position `after` was received."""
+    statement = select(MessageRow.received_at).where(MessageRow.thread_id == thread_id, MessageRow.seq > after, _SAID)
+    return await session.scalar(statement.order_by(MessageRow.seq).limit(1))
+
+
+async def count_said(session: Session, thread_id: str, *, after: int) -> int:
+    """How many messages of people stand behind position `after`."""
+    where = (MessageRow.thread_id == thread_id, MessageRow.seq > after, _SAID)
+    return await session.scalar(select(func.count()).select_from(MessageRow).where(*where)) or 0
+
+
+async def page(
+    session: Session, thread_id: str, *, limit: int, cursor: str | None = None, newest_first: bool = False
+) -> Page[Message]:
+    """Messages by position."""
+    await store.get(session, thread_id)
+    order = _NEWEST if newest_first else _OLDEST
+    statement = order.select(_MESSAGE.where(MessageRow.thread_id == thread_id), limit, cursor)
+    return Page(*order.cut(await session.all(statement, Message), limit))
+
+
+def _ids(batch: list[NewMessage]) -> list[str]:
+    """One id a message: the caller's; else, of a dated one, what it says and the how-manieth of these it is."""
+    seen: Counter[str] = Counter()
+    ids: list[str] = []
+    for new in batch:
+        if new.id is not None:
+            ids.append(new.id)
+        elif new.created_at is None:
+            ids.append(new_id())
+        else:
+            key = f"{new.role}\n{new.created_at.timestamp()!r}\n{new.content}"
+            seen[key] += 1
+            ids.append(hashlib.sha256(f"{seen[key]}\n{key}".encode()).hexdigest()[:32])
+    return ids
+
+
+async def _insert(session: Session, thread_id: str, messages: list[Message]) -> None:
+    rows = [
+        {name: getattr(message, name) for name in message.__struct_fields__} | {"thread_id": thread_id}
+        for message in messages
+    ]
+    await session.execute(insert(MessageRow), rows)
+    spoken = [message.seq for message in messages if message.origin == "person"]
+    values = {"message_count": messages[-1].seq} | ({"person_seq": spoken[-1]} if spoken else {})
+    await session.execute(update(ThreadRow).where(ThreadRow.id == thread_id).values(values))

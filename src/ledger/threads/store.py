@@ -1,0 +1,108 @@
+"""Threads: found, made, changed, deleted, and locked before anything that can change a schedule."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from msgspec import UNSET, Struct, structs
+from sqlalchemy import delete, insert, select, update
+
+from ledger.clock import known_timezone
+from ledger.db import Keyset, Session, columns, new_id
+from ledger.errors import Conflict, NotFound
+from ledger.threads.structs import DEFAULT_THREAD, NewThread, Page, Thread, ThreadChange
+from ledger.threads.tables import ThreadRow
+
+_THREAD = select(*columns(ThreadRow, Thread))
+_BY_ID = Keyset(ThreadRow.id, descending=False)
+_COUNTS = ("message_count", "post_count", "person_seq", "activity")
+
+Wake = Callable[[Session, str], Awaitable[None]]
+"""Reschedules the loops of a thread, which is locked; called after every write that can make it due."""
+
+
+class State(Struct, frozen=True):
+    """How far a thread has come, as schedules and gates need it."""
+
+    message_count: int
+    """The newest message's position."""
+    person_seq: int
+    activity: int
+
+
+async def lock(session: Session, thread_id: str) -> State | None:
+    """Lock the thread's row until the transaction ends; None if there is no such thread.
+
+    On SQLite the writing transaction is that lock already.
+    """
+    statement = select(*columns(ThreadRow, State)).where(ThreadRow.id == thread_id).with_for_update()
+    return await session.first(statement, State)
+
+
+async def lock_existing(session: Session, thread_id: str) -> State:
+    state = await lock(session, thread_id)
+    if state is None:
+        raise NotFound(f"There is no thread {thread_id!r}.")
+    return state
+
+
+async def stir(session: Session, thread_id: str) -> None:
+    """Count a write of a person or an application. The thread is locked."""
+    await session.execute(update(ThreadRow).where(ThreadRow.id == thread_id).values(activity=ThreadRow.activity + 1))
+
+
+async def count_posts(session: Session, thread_id: str, change: int) -> None:
+    await session.execute(
+        update(ThreadRow).where(ThreadRow.id == thread_id).values(post_count=ThreadRow.post_count + change)
+    )
+
+
+async def state(session: Session, thread_id: str) -> State | None:
+    return await session.first(select(*columns(ThreadRow, State)).where(ThreadRow.id == thread_id), State)
+
+
+async def get(session: Session, thread_id: str) -> Thread:
+    thread = await session.first(_THREAD.where(ThreadRow.id == thread_id), Thread)
+    if thread is None:
+        raise NotFound(f"There is no thread {thread_id!r}.")
+    return thread
+
+
+async def page(session: Session, *, limit: int, cursor: str | None = None) -> Page[Thread]:
+    """Threads by id."""
+    threads = await session.all(_BY_ID.select(_THREAD, limit, cursor), Thread)
+    return Page(*_BY_ID.cut(threads, limit))
+
+
+async def create(session: Session, new: NewThread, *, now: datetime) -> Thread:
+    thread_id = new_id() if new.id is UNSET else new.id
+    if await state(session, thread_id) is not None:
+        raise Conflict(f"There is a thread {thread_id!r} already.")
+    thread = Thread(thread_id, new.title, known_timezone(new.timezone), now, 0, 0)
+    await session.execute(insert(ThreadRow).values(structs.asdict(thread) | dict.fromkeys(_COUNTS, 0)))
+    return thread
+
+
+async def ensure_default(session: Session, *, now: datetime) -> None:
+    """Have the thread `default`."""
+    values = {"title": "", "timezone": "UTC", "created_at": now} | dict.fromkeys(_COUNTS, 0)
+    await session.insert_missing(ThreadRow, {"id": DEFAULT_THREAD} | values)
+
+
+async def change(session: Session, thread_id: str, wanted: ThreadChange) -> Thread:
+    await lock_existing(session, thread_id)
+    values: dict[str, str] = {}
+    if wanted.title is not UNSET:
+        values["title"] = wanted.title
+    if wanted.timezone is not UNSET:
+        values["timezone"] = known_timezone(wanted.timezone)
+    if values:
+        await session.execute(update(ThreadRow).where(ThreadRow.id == thread_id).values(values))
+    return await get(session, thread_id)
+
+
+async def remove(session: Session, thread_id: str, *, now: datetime) -> None:
+    """Delete the thread and, by foreign keys, all that is its own; `default` comes back empty."""
+    await lock_existing(session, thread_id)
+    await session.execute(delete(ThreadRow).where(ThreadRow.id == thread_id))
+    if thread_id == DEFAULT_THREAD:
+        await ensure_default(session, now=now)

@@ -1,0 +1,1 @@
+"""Turns: what each loop owes each thread, and who is working on it."""

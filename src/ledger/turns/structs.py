@@ -1,0 +1,80 @@
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+LoopName = Literal["reflection", "personality", "self_reply", "heartbeat"]
+
+MIN_SECONDS, MAX_SECONDS = 60, 604_800
+Every = Annotated[
+    int, Meta(ge=MIN_SECONDS, le=MAX_SECONDS, description="Interval in seconds, 60 (1 min) to 604800 (7 d).")
+]
+
+
+class Turn(Struct, frozen=True):
+    """What one loop owes one thread."""
+
+    loop: LoopName
+    thread_id: str
+    enabled: bool
+    every_seconds: int | None
+    """The thread's own interval; null: the loop's default."""
+    anchor_at: datetime
+    """When the loop was first enabled for the thread: interval slots are counted from here."""
+    slot: datetime | None
+    """The moment owed."""
+    next_due_at: datetime | None
+    """The next try; null: nothing to do."""
+    attempt: int
+    lease_token: str | None
+    lease_until: datetime | None
+    watermark: int
+    """The newest message that the last settled decision had read."""
+    basis: str
+    """What else the last settled decision rested on, in the loop's own words."""
+    last_run_id: str | None
+
+    def leased(self, now: datetime) -> bool:
+        return self.lease_until is not None and self.lease_until > now
+
+    def every(self, default: timedelta) -> timedelta:
+        return default if self.every_seconds is None else timedelta(seconds=self.every_seconds)
+
+
+class LoopState(Struct, frozen=True):
+    """One loop of this service."""
+
+    loop: LoopName
+    enabled: bool
+    """What the setting says."""
+    running: bool
+    """What a person said last (start or stop), else the setting."""
+    interval_seconds: int
+    """The interval of threads that have none of their own."""
+    last_pass_at: datetime | None
+    """When this process last looked for what is due."""
+    turns_running: int
+    """Turns under way in this process."""
+
+
+class ThreadLoop(Struct, frozen=True):
+    """One loop on one thread."""
+
+    loop: LoopName
+    thread_id: str
+    enabled: bool
+    every: int
+    """Interval in seconds."""
+    next_slot: datetime | None
+    """The moment owed next; null while nothing is."""
+    next_due_at: datetime | None
+    """When it is tried next: the slot, or later after a failure."""
+    attempt: int
+    """How many tries of the slot have failed."""
+
+
+class ThreadLoopChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change; absent fields stay as they are, `every: null` goes back to the loop's default."""
+
+    enabled: bool | UnsetType = UNSET
+    every: Every | UnsetType | None = UNSET

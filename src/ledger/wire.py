@@ -1,0 +1,88 @@
+"""What all controllers share: strict bodies, paging parameters, and problem documents on the wire."""
+
+import logging
+import re
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
+
+import msgspec
+from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
+from litestar.params import QueryParameter, SkipValidation
+from sqlalchemy.exc import DBAPIError
+
+from ledger.errors import Invalid, LedgerError, Malformed, Problem, Unavailable
+
+T = TypeVar("T")
+
+PROBLEM_JSON = "application/problem+json"
+MAX_PAGE = 200
+
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="How many at most, 1 to 200.")]
+Cursor = Annotated[str | None, QueryParameter(description="The `next_cursor` of the page before.")]
+
+Given: TypeAlias = NamedDependency[SkipValidation[T]]
+"""A part of the application that `create_app` hands to its controllers."""
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+log = logging.getLogger(__name__)
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose body is read as exactly the type its handler names: no text for a number, no unknown field."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - the handler's own type
+        body = await self.body()
+        if _NUL.search(body):
+            raise Invalid("The body holds a NUL character (\\u0000), which cannot be stored: remove it.")
+        wanted = self.route_handler.parsed_fn_signature.parameters["data"].raw
+        try:
+            return msgspec.json.decode(body, type=wanted)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"{error}.") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Malformed(f"The body is not JSON: {error}.") from None
+
+
+def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """Any exception as a problem document; one that nobody foresaw is logged."""
+    known = _as_ledger_error(error)
+    if known is None:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        known = LedgerError("Something went wrong in the server; its log says more under this request id.")
+    return problem_response(known, request)
+
+
+def problem_response(error: LedgerError, request: Request[Any, Any, Any]) -> Response[Problem]:
+    problem = error.problem(instance=request.url.path, request_id=request.scope["state"].get("request_id", ""))
+    return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON)
+
+
+def _as_ledger_error(error: Exception) -> LedgerError | None:
+    match error:
+        case LedgerError():
+            return error
+        case ValidationException():
+            return Invalid(_validation_detail(error))
+        case HTTPException() if not isinstance(error, NotAuthorizedException) and error.status_code < 500:  # noqa: PLR2004
+            return _http_error(error)
+        case DBAPIError() | TimeoutError() | OSError():
+            log.warning("The database cannot be used: %s", error)
+            return Unavailable("The database cannot be used just now: try again.")
+        case _:
+            return None
+
+
+def _validation_detail(error: ValidationException) -> str:
+    found = cast("list[dict[str, str]]", error.extra or [])
+    return "; ".join(f"{item.get('key', 'body')}: {item['message']}" for item in found) or error.detail
+
+
+def _http_error(error: HTTPException) -> LedgerError:
+    """An error of the framework's own, such as a path that nobody serves."""
+    known = LedgerError(error.detail)
+    names = {kind.status: kind.title for kind in LedgerError.__subclasses__()}
+    known.status = error.status_code  # pyright: ignore[reportAttributeAccessIssue] - as the framework has it
+    known.title = names.get(error.status_code, error.detail)  # pyright: ignore[reportAttributeAccessIssue]
+    return known
