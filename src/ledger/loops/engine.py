@@ -147,6 +147,7 @@ class Loop:
         self._turn_ended = anyio.Event()
         self._running: set[anyio.CancelScope] = set()
         self._draining = False
+        self._passing = anyio.Lock()
         self._last_pass_at: datetime | None = None
         self.lost_claims = 0
         """How many turns ended after another process had taken them over."""
@@ -208,12 +209,15 @@ class Loop:
                 await self._clock.sleep_until(moment, woken)
 
     async def run_once(self) -> None:
-        """Take every turn that is due now, and wait for all of them."""
+        """Take every turn that is due now, and wait until none is under way."""
         now = self._clock.now()
-        again = True
-        while again:
-            async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as tasks:
+            while True:
                 again = await self._pass(tasks, now) <= now
+                if self._running:
+                    await self._turn_ended.wait()
+                elif not again:
+                    return
 
     async def run_for_thread(self, thread_id: str) -> RunDetail:
         """Take a thread's turn whether due or not, also while the loop is stopped, and leave its schedule alone.
@@ -249,7 +253,6 @@ class Loop:
         """Start no more turns, and wait for those under way, at the longest until then."""
         self._draining = True
         while self._running and self._clock.now() < until:
-            self._turn_ended = anyio.Event()
             await self._clock.sleep_until(until, self._turn_ended)
 
     async def reschedule(self, session: Session, thread_id: str, turn: Turn | None) -> None:
@@ -302,6 +305,10 @@ class Loop:
 
     async def _pass(self, tasks: TaskGroup, now: datetime) -> datetime:
         """Claim what is due and start the turns; returns the moment of the next pass, `now` if there may be more."""
+        async with self._passing:
+            return await self._look(tasks, now)
+
+    async def _look(self, tasks: TaskGroup, now: datetime) -> datetime:
         async with self._db.read() as session:
             wanted = await self._wanted(session)
             nearest = await turns.nearest(session, self.name) if wanted else None
@@ -316,7 +323,9 @@ class Loop:
         try:
             claimed = await self._claim(taken, now) if taken else []
             for turn in claimed:
-                tasks.start_soon(self._take_in_place, turn)
+                scope = anyio.CancelScope()
+                self._running.add(scope)
+                tasks.start_soon(self._take_in_place, turn, scope)
         finally:
             self._places.give_back(taken - len(claimed))
         return now if claimed else now + self._tick
@@ -341,9 +350,8 @@ class Loop:
         if turn is not None and turn.leased(self._clock.now()):
             raise Conflict(_under_way(self.name, thread_id))
 
-    async def _take_in_place(self, turn: Turn) -> None:
-        with anyio.CancelScope() as scope:
-            self._running.add(scope)
+    async def _take_in_place(self, turn: Turn, scope: anyio.CancelScope) -> None:
+        with scope:
             try:
                 await self._take(turn, "schedule")
             except Exception:
@@ -352,6 +360,7 @@ class Loop:
             finally:
                 self._running.remove(scope)
                 self._turn_ended.set()
+                self._turn_ended = anyio.Event()
                 self._places.give_back()
 
     async def _take(self, turn: Turn, trigger: Trigger) -> RunDetail | None:

@@ -1,0 +1,163 @@
+"""What tests stand on: a clock that is set by hand, a scripted model, real databases, and the application over ASGI."""
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from msgspec import structs
+from sqlalchemy import text
+
+from ledger import schema
+from ledger.app import Ledger, create_app
+from ledger.clock import ManualClock
+from ledger.db import Database
+from ledger.settings import Settings
+from ledger.tables import METADATA
+from tests.scripted import ScriptedModel
+
+POSTGRES_URL = os.environ.get("LEDGER_TEST_POSTGRES_URL", "")  # noqa: TID251 - where the tests' own server is
+START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+"""A Monday noon: where every test's clock starts."""
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture
+def model() -> ScriptedModel:
+    return ScriptedModel()
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "empty.db"
+    anyio.run(schema.migrate, f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_postgres() -> str:
+    """A migrated PostgreSQL database; its tables are emptied before each test that asks for it."""
+    if not POSTGRES_URL:
+        warnings.warn("PostgreSQL is NOT tested: LEDGER_TEST_POSTGRES_URL is not set", UserWarning, stacklevel=1)
+    anyio.run(_rebuild, POSTGRES_URL)
+    return POSTGRES_URL
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, once on each engine."""
+    if request.param == "sqlite":
+        path = tmp_path / "ledger.db"
+        shutil.copyfile(request.getfixturevalue("empty_sqlite"), path)
+        return f"sqlite+aiosqlite:///{path}"
+    if not POSTGRES_URL:
+        pytest.skip("PostgreSQL is NOT tested: set LEDGER_TEST_POSTGRES_URL=postgresql+asyncpg://USER@HOST/DATABASE")
+    url: str = request.getfixturevalue("empty_postgres")
+    anyio.run(_empty, url)
+    return url
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncGenerator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=database_url,
+        heartbeat_md=str(tmp_path / "HEARTBEAT.md"),
+        heartbeat_enabled=True,
+        llm_model="scripted",
+    )
+
+
+Opener = Callable[..., AbstractAsyncContextManager["Running"]]
+
+
+class Running:
+    """The application while it runs: called over HTTP, and reachable inside."""
+
+    def __init__(self, app: Ledger, http: httpx.AsyncClient) -> None:
+        self.app = app
+        self.http = http
+        self.db: Database = app.state.db
+        self.heartbeat = app.state.heartbeat_loop
+        self.reflection = app.state.reflection_loop
+
+
+@pytest.fixture
+def opened(settings: Settings, clock: ManualClock, model: ScriptedModel) -> Opener:
+    """Open the application, as often as a test wants: `async with opened() as running`.
+
+    Keyword arguments change settings; `rules=True` runs without a model. Its loops run, but with the clock standing
+    still they sleep; tests take turns by `run_once()`.
+    """
+
+    @asynccontextmanager
+    async def open_app(*, rules: bool = False, **changes: object) -> AsyncGenerator[Running]:
+        changed = structs.replace(settings, **changes)
+        app = create_app(changed, clock=clock, llm=None if rules else model)
+        transport = httpx.ASGITransport(app)  # pyright: ignore[reportArgumentType] - httpx types ASGI more narrowly
+        headers = {"Authorization": f"Bearer {changed.api_token}"} if changed.api_token else {}
+        async with (
+            app.lifespan(),
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", headers=headers) as http,
+        ):
+            yield Running(app, http)
+
+    return open_app
+
+
+@pytest.fixture
+async def running(opened: Opener) -> AsyncGenerator[Running]:
+    """The application with the scripted model."""
+    async with opened() as app:
+        yield app
+
+
+@pytest.fixture(autouse=True)
+def errors_logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """Fails a test in which an ERROR was logged; a test that expects one empties this list."""
+    found: list[str] = []
+    caplog.set_level(logging.INFO, logger="ledger")
+    yield found
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    unexpected = [message for message in errors if not any(part in message for part in found)]
+    assert not unexpected, f"logged as errors: {unexpected}"
+
+
+async def _rebuild(url: str) -> None:
+    database = Database(url)
+    async with database.write() as session:
+        await session.execute(text("DROP SCHEMA public CASCADE"))
+        await session.execute(text("CREATE SCHEMA public"))
+    await database.close()
+    await schema.migrate(url)
+
+
+async def _empty(url: str) -> None:
+    database = Database(url)
+    names = ", ".join(f'"{table.name}"' for table in METADATA.sorted_tables)
+    async with database.write() as session:
+        await session.execute(text(f"TRUNCATE {names} CASCADE"))
+    await database.close()

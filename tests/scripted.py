@@ -1,0 +1,75 @@
+"""A model that says what a test tells it to."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import anyio
+import msgspec
+
+from ledger.llm import ChatAnswer, ChatRequest, ModelError
+
+Step = str | dict[str, object] | Exception | Callable[[ChatRequest], Awaitable[str]]
+
+NOTHING: dict[str, object] = {
+    "verdict": "nothing",
+    "reasoning": "There is nothing to do.",
+    "summary": "Nothing to do.",
+    "actions": [],
+}
+
+
+def act(*actions: dict[str, object], summary: str = "Did something.") -> dict[str, object]:
+    """An answer that acts."""
+    return {"verdict": "act", "reasoning": "It is time.", "summary": summary, "actions": list(actions)}
+
+
+def post(title: str = "A title", content: str = "Some content.", board: str = "general") -> dict[str, object]:
+    return {"action": "post", "board": board, "title": title, "content": content}
+
+
+class ScriptedModel:
+    """Gives the answers it was told, in order, and then always `NOTHING`; keeps the requests it got."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.requests: list[ChatRequest] = []
+
+    def says(self, *steps: Step) -> None:
+        """What to answer next: text, a value to send as JSON, an error to raise, or a function to await."""
+        self.steps += steps
+
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        self.requests.append(request)
+        step = self.steps.pop(0) if self.steps else NOTHING
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, str):
+            text = step
+        elif isinstance(step, dict):
+            text = msgspec.json.encode(step).decode()
+        else:
+            text = await step(request)
+        return ChatAnswer(
+            text=text, model=request.model, prompt_tokens=100, completion_tokens=20, latency=timedelta(seconds=1)
+        )
+
+    async def close(self) -> None:
+        pass
+
+
+class Paused:
+    """A step that waits in the middle of a model call until the test has done something meanwhile."""
+
+    def __init__(self, answer: dict[str, object]) -> None:
+        self.asked = anyio.Event()
+        self.go_on = anyio.Event()
+        self._answer = answer
+
+    async def __call__(self, request: ChatRequest) -> str:
+        del request
+        self.asked.set()
+        await self.go_on.wait()
+        return msgspec.json.encode(self._answer).decode()
+
+
+__all__ = ["NOTHING", "ModelError", "Paused", "ScriptedModel", "act", "post"]
