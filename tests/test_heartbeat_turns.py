@@ -62,8 +62,8 @@ async def test_a_restart_does_not_reset_the_phase(opened: Opener, clock: ManualC
     for _ in range(6):
         clock.advance(HALF_HOUR / 2)
         async with opened() as running:
-            await _say(running, "Still here.")
             await running.heartbeat.run_once()
+            await _say(running, "Still here.")
     async with opened() as running:
         runs = (await running.http.get("/api/runs?loop=heartbeat")).json()["items"]
     assert [run["slots"] for run in runs] == [1, 1, 1]
