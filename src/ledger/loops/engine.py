@@ -163,6 +163,7 @@ class Loop:
     def wake_up(self) -> None:
         """Look for due turns at once."""
         self._woken.set()
+        self._woken = anyio.Event()
 
     async def start(self) -> None:
         """Have the loop run, in all processes, also after restarts."""
@@ -200,7 +201,7 @@ class Loop:
         log.info("[%s_LOOP] Started", self.work.label)
         async with anyio.create_task_group() as tasks:
             while True:
-                woken = self._woken = anyio.Event()
+                woken = self._woken
                 try:
                     moment = await self._pass(tasks, self._clock.now())
                 except Exception:
@@ -213,9 +214,12 @@ class Loop:
         now = self._clock.now()
         async with anyio.create_task_group() as tasks:
             while True:
+                woken = self._woken
                 again = await self._pass(tasks, now) <= now
                 if self._running:
                     await self._turn_ended.wait()
+                elif self._places.has_in_line(self):
+                    await woken.wait()
                 elif not again:
                     return
 
@@ -312,13 +316,15 @@ class Loop:
         async with self._db.read() as session:
             wanted = await self._wanted(session)
             nearest = await turns.nearest(session, self.name) if wanted else None
+            is_due = nearest is not None and nearest <= now and not self._draining
+            due = await turns.count_due(session, self.name, now=now, most=self._places.total) if is_due else 0
         self._last_pass_at = now
         if not wanted:
             self.cancel_turns()
-        if nearest is None or nearest > now or self._draining:
+        if not due:
             self._places.leave(self)
-            return now + self._tick if nearest is None or self._draining else min(nearest, now + self._tick)
-        taken = self._places.take(self, self._places.free)
+            return min(nearest, now + self._tick) if nearest and nearest > now else now + self._tick
+        taken = self._places.take(self, due)
         claimed: list[Turn] = []
         try:
             claimed = await self._claim(taken, now) if taken else []

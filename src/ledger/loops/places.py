@@ -22,6 +22,7 @@ class Places:
     """Places are given in the order they were asked for; whoever takes one goes to the end of the line."""
 
     def __init__(self, total: int) -> None:
+        self.total = total
         self.free = total
         self._line: list[Asker] = []
 
@@ -35,6 +36,9 @@ class Places:
         self.free -= taken
         self.leave(asker)
         return taken
+
+    def has_in_line(self, asker: Asker) -> bool:
+        return asker in self._line
 
     def leave(self, asker: Asker) -> None:
         """Stand in line no longer."""

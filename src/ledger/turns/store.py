@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, case, insert, select, update
+from sqlalchemy import ColumnElement, case, func, insert, select, update
 
 from ledger.db import Session, columns, fresh_token
 from ledger.turns.structs import LoopName, Turn
@@ -47,6 +47,12 @@ async def nearest(session: Session, loop: LoopName) -> datetime | None:
     """When the loop is due next, for whatever thread."""
     statement = select(TurnRow.next_due_at).where(TurnRow.loop == loop, TurnRow.next_due_at.is_not(None))
     return await session.scalar(statement.order_by(TurnRow.next_due_at).limit(1))
+
+
+async def count_due(session: Session, loop: LoopName, *, now: datetime, most: int) -> int:
+    """How many turns are due, counted no further than `most`."""
+    due = select(TurnRow.thread_id).where(TurnRow.loop == loop, TurnRow.next_due_at <= now).limit(most)
+    return await session.scalar(select(func.count()).select_from(due.subquery())) or 0
 
 
 async def claim(session: Session, loop: LoopName, *, now: datetime, until: datetime, limit: int) -> list[Turn]:
