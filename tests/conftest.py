@@ -3,11 +3,11 @@
 import logging
 import os
 import shutil
-import warnings
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import anyio
 import httpx
@@ -54,8 +54,6 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def empty_postgres() -> str:
     """A migrated PostgreSQL database; its tables are emptied before each test that asks for it."""
-    if not POSTGRES_URL:
-        warnings.warn("PostgreSQL is NOT tested: LEDGER_TEST_POSTGRES_URL is not set", UserWarning, stacklevel=1)
     anyio.run(_rebuild, POSTGRES_URL)
     return POSTGRES_URL
 
@@ -68,7 +66,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copyfile(request.getfixturevalue("empty_sqlite"), path)
         return f"sqlite+aiosqlite:///{path}"
     if not POSTGRES_URL:
-        pytest.skip("PostgreSQL is NOT tested: set LEDGER_TEST_POSTGRES_URL=postgresql+asyncpg://USER@HOST/DATABASE")
+        _without_postgres()
     url: str = request.getfixturevalue("empty_postgres")
     anyio.run(_empty, url)
     return url
@@ -144,6 +142,14 @@ def errors_logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     unexpected = [message for message in errors if not any(part in message for part in found)]
     assert not unexpected, f"logged as errors: {unexpected}"
+
+
+def _without_postgres() -> NoReturn:
+    """Skip, loudly; where PostgreSQL is required, as in CI, fail."""
+    why = "PostgreSQL is NOT tested: set LEDGER_TEST_POSTGRES_URL=postgresql+asyncpg://USER@HOST/DATABASE"
+    if os.environ.get("LEDGER_TEST_REQUIRE_POSTGRES"):  # noqa: TID251 - set by CI
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 async def _rebuild(url: str) -> None:

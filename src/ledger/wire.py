@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 import msgspec
 from litestar import Request, Response
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, NotAuthorizedException, ValidationException
 from litestar.params import QueryParameter, SkipValidation
 from sqlalchemy.exc import DBAPIError
 
@@ -31,6 +31,12 @@ log = logging.getLogger(__name__)
 
 class StrictRequest(Request[Any, Any, Any]):
     """A request whose body is read as exactly the type its handler names: no text for a number, no unknown field."""
+
+    async def body(self) -> bytes:
+        try:
+            return await super().body()
+        except InternalServerException:
+            raise Malformed("The connection ended before the body was complete.") from None
 
     async def json(self) -> Any:  # noqa: ANN401 - the handler's own type
         body = await self.body()
