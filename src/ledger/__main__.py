@@ -6,13 +6,16 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import Coroutine
 from types import FrameType
+from typing import Any
 
 import anyio
 import uvicorn
+from sqlalchemy.exc import DBAPIError
 
 from ledger import __version__, schema
-from ledger.app import Ledger, create_app
+from ledger.app import Ledger, create_app, prepare_schema
 from ledger.db import Database
 from ledger.settings import SettingError, Settings, load
 
@@ -98,16 +101,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _migrate(settings: Settings) -> int:
-    try:
-        asyncio.run(schema.migrate(settings.database_url))
-    except (schema.SchemaError, OSError) as error:
-        sys.stderr.write(f"ledger: {error}\n")
+    if not _succeeds(schema.migrate(settings.database_url), settings):
         return 1
     log.info("The database %s is up to date", Database(settings.database_url).name)
     return 0
 
 
+def _succeeds(work: Coroutine[Any, Any, None], settings: Settings) -> bool:
+    """Do something to the database; what goes wrong is said in one line."""
+    try:
+        asyncio.run(work)
+    except schema.SchemaError as error:
+        sys.stderr.write(f"ledger: {error}\n")
+    except (DBAPIError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        sys.stderr.write(f"ledger: The database {Database(settings.database_url).name} cannot be used: {cause}\n")
+    else:
+        return True
+    return False
+
+
 def _serve(settings: Settings) -> int:
+    if not _succeeds(prepare_schema(settings), settings):
+        return 1
     app = create_app(settings)
     config = uvicorn.Config(
         app,

@@ -93,7 +93,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         try:
-            await _prepare_schema(settings, db)
+            await prepare_schema(settings)
             if server_clock is not None:
                 await server_clock.follow(db.server_time)
             await _prepare_rows(db, clock, loops, wake)
@@ -152,9 +152,9 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
     return app
 
 
-async def _prepare_schema(settings: Settings, db: Database) -> None:
-    """The embedded database migrates itself; any other is migrated by whoever runs it."""
-    if db.is_sqlite:
+async def prepare_schema(settings: Settings) -> None:
+    """The embedded database migrates itself; any other is migrated by whoever runs it (else `SchemaError`)."""
+    if settings.database_url.startswith("sqlite"):
         await schema.migrate(settings.database_url)
     else:
         await schema.verify(settings.database_url)

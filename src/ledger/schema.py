@@ -1,5 +1,8 @@
 """The schema's owner is Alembic: bring a database up to date, or say that it is not."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -8,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 _LOCK = 0x1ED6E5  # any number, as long as all processes lock the same
@@ -32,26 +35,47 @@ async def migrate(url: str) -> None:
     """Bring the schema up to date in one transaction, on a connection of its own; several processes may try at once.
 
     SQLite's foreign keys are off meanwhile, because rebuilding a table would delete its children, and are checked
-    before the commit.
+    before the commit. Raises `SchemaError` for a database that is newer than the program.
     """
-    engine = create_async_engine(url, poolclass=NullPool)
-    async with engine.connect() as connection:
-        await connection.run_sync(_migrate)
-    await engine.dispose()
+    async with _connection(url) as connection:
+        if await connection.run_sync(_revision) != head():
+            await connection.rollback()
+            await connection.run_sync(_migrate)
 
 
 async def verify(url: str) -> None:
     """Raise `SchemaError` unless the database is up to date."""
-    engine = create_async_engine(url, poolclass=NullPool)
-    async with engine.connect() as connection:
-        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-    await engine.dispose()
-    scripts = ScriptDirectory.from_config(alembic_config())
-    if current == scripts.get_current_head():
+    async with _connection(url) as connection:
+        current = await connection.run_sync(_revision)
+    if current == head():
         return
-    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+    if current is not None and current not in {script.revision for script in _scripts().walk_revisions()}:
         raise SchemaError(_newer(current))
     raise SchemaError("The database is not up to date: run `ledger migrate` first.")
+
+
+@cache
+def head() -> str | None:
+    """The revision this program works with."""
+    return _scripts().get_current_head()
+
+
+@asynccontextmanager
+async def _connection(url: str) -> AsyncGenerator[AsyncConnection]:
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config())
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _migrate(connection: Connection) -> None:
@@ -67,8 +91,7 @@ def _migrate(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        revision = MigrationContext.configure(connection).get_current_revision()
-        raise SchemaError(_newer(str(revision))) from error
+        raise SchemaError(_newer(str(_revision(connection)))) from error
     if connection.dialect.name == "sqlite" and (
         broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     ):
