@@ -34,6 +34,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
@@ -49,6 +50,9 @@ TRANSACTION_SECONDS = 5.0
 
 _BUSY_MILLISECONDS = 4_000
 _POSTGRES_CONNECTIONS = 10
+
+UNREACHABLE = (DBAPIError, OSError, TimeoutError)
+"""What is raised when the database cannot be reached or used just now."""
 
 T = TypeVar("T")
 

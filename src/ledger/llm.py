@@ -134,8 +134,8 @@ class OpenAICompatible:
 def strict_schema(kind: object) -> dict[str, Any]:
     """A struct's JSON schema as OpenAI's structured outputs take it.
 
-    The root is an object, every property is required, nothing else is allowed, and keywords that strict mode does
-    not know (`discriminator`, `default`, `title`) are left out.
+    The root is an object, every property is required, nothing else is allowed, every choice of words has a type, and
+    keywords that strict mode does not know (`discriminator`, `default`, `title`) are left out.
     """
     schema = msgspec.json.schema(kind)
     definitions = schema.pop("$defs", {})
@@ -150,6 +150,8 @@ def _strict(node: Any) -> Any:  # noqa: ANN401 - JSON
         return node
     node = cast("dict[str, Any]", node)
     strict = {key: _strict(value) for key, value in node.items() if key not in ("discriminator", "default", "title")}
+    if "enum" in strict:
+        strict["type"] = "string"
     if "properties" in strict:
         strict["properties"] = {key: _strict(value) for key, value in node["properties"].items()}
         strict |= {"required": list(strict["properties"]), "additionalProperties": False}

@@ -9,8 +9,8 @@ from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, InternalServerException, NotAuthorizedException, ValidationException
 from litestar.params import QueryParameter, SkipValidation
-from sqlalchemy.exc import DBAPIError
 
+from ledger.db import UNREACHABLE
 from ledger.errors import Invalid, LedgerError, Malformed, Problem, Unavailable
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ def _as_ledger_error(error: Exception) -> LedgerError | None:
             return Invalid(_validation_detail(error))
         case HTTPException() if not isinstance(error, NotAuthorizedException) and error.status_code < 500:  # noqa: PLR2004
             return _http_error(error)
-        case DBAPIError() | TimeoutError() | OSError():
+        case _ if isinstance(error, UNREACHABLE):
             log.warning("The database cannot be used: %s", error)
             return Unavailable("The database cannot be used just now: try again.")
         case _:

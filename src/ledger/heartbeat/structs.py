@@ -3,12 +3,11 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ledger.runs.structs import ActionResult
-from ledger.turns.structs import MAX_SECONDS, MIN_SECONDS
+from ledger.turns.structs import Every
 
 Target = Literal["none", "last"]
 """`last`: what it posts or comments is also said in the thread, as a message of origin `agent`."""
 
-Every = Annotated[int, Meta(ge=MIN_SECONDS, le=MAX_SECONDS, description="Seconds, 60 (1 min) to 604800 (7 d).")]
 Hour = Annotated[int, Meta(ge=0, le=23, description="A whole hour of the day, local to `timezone`.")]
 MaxTokens = Annotated[int, Meta(ge=10, le=32_000)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]

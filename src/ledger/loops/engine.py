@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from msgspec import Struct, structs
 
 from ledger.clock import Clock
-from ledger.db import Database, Session
+from ledger.db import UNREACHABLE, Database, Session
 from ledger.errors import Conflict
 from ledger.loops.places import Places
 from ledger.runs import store as runs
@@ -204,8 +204,10 @@ class Loop:
                 woken = self._woken
                 try:
                     moment = await self._pass(tasks, self._clock.now())
-                except Exception:
-                    log.exception("[%s_LOOP] A pass failed and is tried again", self.work.label)
+                except Exception as error:
+                    unforeseen = None if isinstance(error, UNREACHABLE) else error
+                    level = logging.ERROR if unforeseen else logging.WARNING
+                    log.log(level, "[%s_LOOP] A pass failed: %s", self.work.label, error, exc_info=unforeseen)
                     moment = self._clock.now() + self._tick
                 await self._clock.sleep_until(moment, woken)
 
