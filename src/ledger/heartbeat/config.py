@@ -1,8 +1,6 @@
 """A thread's heartbeat configuration: partial changes in, one whole value out."""
 
-from typing import Any
-
-from msgspec import UNSET, Struct, structs
+from msgspec import UNSET, UnsetType, structs
 from sqlalchemy import delete, insert, select
 
 from ledger.clock import known_timezone
@@ -12,44 +10,37 @@ from ledger.heartbeat.structs import Config, ConfigChange
 from ledger.heartbeat.tables import ConfigRow
 from ledger.turns.structs import Turn
 
-_IN_TURN = ("enabled", "every")
 
-
-class Stored(Struct, frozen=True, kw_only=True):
-    """What stands in the configuration's own row."""
+class StoredConfig(Config, frozen=True, kw_only=True):
+    """What stands in the configuration's own row; switch and interval stand in the turn's."""
 
     revision: int = 0
     """Grows with every change; 0: nothing was ever set."""
-    target: Any = "none"
-    active_hours_start: int | None = None
-    active_hours_end: int | None = None
-    timezone: str = "UTC"
-    model: str | None = None
-    max_tokens: int = 500
-    temperature: float = 0.7
-    dry_run: bool = False
 
 
-async def stored(session: Session, thread_id: str) -> Stored:
-    statement = select(*columns(ConfigRow, Stored)).where(ConfigRow.thread_id == thread_id)
-    return await session.first(statement, Stored) or Stored()
+_STORED = columns(ConfigRow, StoredConfig)
 
 
-def whole(stored: Stored, turn: Turn | None, default_seconds: int) -> Config:
+async def stored(session: Session, thread_id: str) -> StoredConfig:
+    statement = select(*_STORED).where(ConfigRow.thread_id == thread_id)
+    return await session.first(statement, StoredConfig) or StoredConfig()
+
+
+def whole(stored: StoredConfig, turn: Turn | None, default_seconds: int) -> Config:
     """The configuration as people see it, switch and interval of its turn included."""
-    fields = structs.asdict(stored)
-    del fields["revision"]
     every = turn.every_seconds if turn and turn.every_seconds is not None else default_seconds
-    return Config(enabled=turn.enabled if turn else True, every=every, **fields)
+    config = Config(**{name: getattr(stored, name) for name in Config.__struct_fields__})
+    return structs.replace(config, enabled=turn.enabled if turn else True, every=every)
 
 
-async def save(session: Session, thread_id: str, change: ConfigChange) -> Stored:
+async def save(session: Session, thread_id: str, change: ConfigChange) -> StoredConfig:
     """Change what the request names of the configuration's own row. The thread is locked."""
     before = await stored(session, thread_id)
     after = structs.replace(before, revision=before.revision + 1, **_named(change))
     known_timezone(after.timezone)
+    row = {column.key: getattr(after, column.key) for column in _STORED} | {"thread_id": thread_id}
     await session.execute(delete(ConfigRow).where(ConfigRow.thread_id == thread_id))
-    await session.execute(insert(ConfigRow).values(structs.asdict(after) | {"thread_id": thread_id}))
+    await session.execute(insert(ConfigRow).values(row))
     return after
 
 
@@ -61,22 +52,21 @@ def problems(config: Config) -> list[str]:
     return []
 
 
-def wanted_switch(change: ConfigChange) -> bool | None:
-    """Whether a request switches the heartbeat on or off; None where it does neither."""
-    if change.enabled is UNSET:
-        return None
+def wanted_switch(change: ConfigChange) -> bool | UnsetType:
+    """Whether a request switches the heartbeat on or off, if it does either."""
     return Config().enabled if change.enabled is None else change.enabled
 
 
-def wanted_interval(change: ConfigChange) -> int | None:
-    """The interval a request asks for: seconds, None for the default, -1 where it names none."""
+def wanted_interval(change: ConfigChange) -> int | UnsetType | None:
+    """The interval a request asks for, if it names one; None for the default."""
     named = [value for value in (change.every, change.every_seconds) if value is not UNSET]
     if len(set(named)) > 1:
         raise Invalid(f"`every` is {named[0]}, but `every_seconds` is {named[1]}: they are the same, give one.")
-    return named[0] if named else -1
+    return named[0] if named else UNSET
 
 
 def _named(change: ConfigChange) -> dict[str, object]:
-    defaults = structs.asdict(Stored())
-    named = {name: value for name, value in structs.asdict(change).items() if name in defaults and value is not UNSET}
+    defaults = structs.asdict(Config())
+    kept = {column.key for column in _STORED}
+    named = {name: value for name, value in structs.asdict(change).items() if name in kept and value is not UNSET}
     return {name: defaults[name] if value is None else value for name, value in named.items()}

@@ -1,6 +1,5 @@
 from litestar import Controller, get, patch, post
 from litestar.params import FromPath, JSONBody
-from msgspec import UNSET
 
 from ledger.db import Database
 from ledger.loops.engine import Loop
@@ -57,12 +56,7 @@ class LoopController(Controller):
         """Switch a loop on or off for one thread, or give it an interval of its own."""
         async with db.write() as session:
             await threads.lock_existing(session, thread_id)
-            await loops[loop].configure(
-                session,
-                thread_id,
-                enabled=None if data.enabled is UNSET else data.enabled,
-                every_seconds=-1 if data.every is UNSET else data.every,
-            )
+            await loops[loop].configure(session, thread_id, enabled=data.enabled, every_seconds=data.every)
             turn = await turns.get(session, loop, thread_id)
         return _shown(loops[loop], thread_id, turn)
 

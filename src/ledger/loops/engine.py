@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from ledger.clock import Clock
 from ledger.db import UNREACHABLE, Database, Session
@@ -274,20 +274,22 @@ class Loop:
             session.after_commit(self.wake_up)
 
     async def configure(
-        self, session: Session, thread_id: str, *, enabled: bool | None = None, every_seconds: int | None = -1
+        self,
+        session: Session,
+        thread_id: str,
+        *,
+        enabled: bool | UnsetType = UNSET,
+        every_seconds: int | UnsetType | None = UNSET,
     ) -> Turn:
-        """Switch the loop on or off for a thread, or change its interval. The thread is locked.
-
-        `enabled=None` and `every_seconds=-1` leave things as they are; `every_seconds=None` is the default interval.
-        """
+        """Switch the loop on or off for a thread, or change its interval (None: the default). The thread is locked."""
         turn = await turns.get(session, self.name, thread_id)
         if turn is None:
             turn = await turns.create(session, self.name, thread_id, now=self._clock.now())
         turn = await turns.configure(
             session,
             turn,
-            enabled=turn.enabled if enabled is None else enabled,
-            every_seconds=turn.every_seconds if every_seconds == -1 else every_seconds,
+            enabled=turn.enabled if enabled is UNSET else enabled,
+            every_seconds=turn.every_seconds if every_seconds is UNSET else every_seconds,
         )
         await self.reschedule(session, thread_id, turn)
         return turn
