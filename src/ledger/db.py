@@ -5,30 +5,22 @@ PostgreSQL has one pool for both. Stores get a `Session`, which is one transacti
 """
 
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from datetime import datetime
+from typing import Any, TypeVar, cast
 
 import anyio
-import msgspec
 from sqlalchemy import (
     CursorResult,
-    DateTime,
-    Dialect,
     Executable,
-    MetaData,
     Select,
-    Text,
-    TypeDecorator,
     Update,
     event,
     func,
     literal,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -36,14 +28,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import Tuple
-from sqlalchemy.sql.functions import GenericFunction
 
-from ledger.errors import Malformed
+from ledger.columns import Moment, Row
+from ledger.paging import AnySelect
 
 TRANSACTION_SECONDS = 5.0
 """What one transaction may take before it is rolled back."""
@@ -56,131 +45,12 @@ UNREACHABLE = (DBAPIError, OSError, TimeoutError)
 
 T = TypeVar("T")
 
-AnySelect = Select[*tuple[Any, ...]]
-
 _inside: ContextVar[bool] = ContextVar("inside_transaction", default=False)
-
-
-class Row(DeclarativeBase):
-    """A table. Rows never leave the folder they are declared in: stores give structs."""
-
-    # A closed set of words is plain text here: the structs know which words, and it may grow without a migration.
-    type_annotation_map: ClassVar[dict[Any, Any]] = {Literal: Text(), str: Text()}
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware moment in UTC; SQLite, which knows no zones, keeps it naive."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        del dialect
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
-
-
-class CleanText(TypeDecorator[str]):
-    """Text from outside that is kept for people to read; NUL, which PostgreSQL cannot keep, is left out."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        del dialect
-        return None if value is None else value.replace("\x00", "")
-
-
-class Json(TypeDecorator[Any]):
-    """A value of one type, kept as JSON text (so that it may hold what a text column may not, such as NUL)."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, kind: object) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def process_bind_param(self, value: object, dialect: Dialect) -> str | None:
-        del dialect
-        return None if value is None else msgspec.json.encode(value).decode()
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401 - of the kind it was made for
-        del dialect
-        return None if value is None else msgspec.json.decode(value, type=cast("Any", self.kind))
-
-
-class fresh_token(GenericFunction[str]):  # noqa: N801 - it reads as a function in SQL
-    """32 random hex digits, another for every row of a statement."""
-
-    inherit_cache = True
-
-
-@compiles(fresh_token, "sqlite")
-def _fresh_token_on_sqlite(element: fresh_token, compiler: SQLCompiler, **_: object) -> str:
-    del element, compiler
-    return "lower(hex(randomblob(16)))"
-
-
-@compiles(fresh_token, "postgresql")
-def _fresh_token_on_postgresql(element: fresh_token, compiler: SQLCompiler, **_: object) -> str:
-    del element, compiler
-    return "replace(gen_random_uuid()::text, '-', '')"
 
 
 def new_id() -> str:
     """32 random hex digits, as a key."""
     return secrets.token_hex(16)
-
-
-def columns(row: type[Row], struct: type[msgspec.Struct]) -> list[InstrumentedAttribute[Any]]:
-    """The columns of a table that a struct has fields for, in the order of its fields."""
-    return [getattr(row, name) for name in struct.__struct_fields__ if hasattr(row, name)]
-
-
-class Keyset:
-    """The order of a list by columns that name one row, and where in it a page begins.
-
-    A page is read by `select(…, limit)`, which asks for one row more than the limit, and cut by `cut`.
-    """
-
-    def __init__(self, *keys: InstrumentedAttribute[Any], descending: bool = True) -> None:
-        self._keys = keys
-        self._descending = descending
-        self._cursor = msgspec.json.Decoder(tuple.__class_getitem__(tuple(key.type.python_type for key in keys)))
-
-    def select(self, statement: AnySelect, limit: int, cursor: str | None) -> AnySelect:
-        if cursor is not None:
-            place, keys = self._read(cursor), tuple_(*self._keys)
-            statement = statement.where(keys < place if self._descending else keys > place)
-        order = [key.desc() if self._descending else key.asc() for key in self._keys]
-        return statement.order_by(*order).limit(limit + 1)
-
-    def cut(self, items: list[T], limit: int) -> tuple[list[T], str | None]:
-        """The page, and the cursor of the next one if there is more."""
-        if len(items) <= limit:
-            return items, None
-        values = [getattr(items[limit - 1], key.key) for key in self._keys]
-        return items[:limit], urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
-
-    def _read(self, cursor: str) -> Tuple:
-        try:
-            values = self._cursor.decode(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
-            return tuple_(*(literal(value, key.type) for value, key in zip(values, self._keys, strict=True)))
-        except (ValueError, OverflowError):
-            raise Malformed(f"The cursor {cursor!r} is not one this list gave: use a next_cursor as it came.") from None
 
 
 def outside_transaction(what: str) -> None:

@@ -1,6 +1,6 @@
 """All tables, for migrations."""
 
-from ledger.db import Row
+from ledger.columns import Row
 from ledger.heartbeat import tables as _heartbeat
 from ledger.posts import tables as _posts
 from ledger.runs import tables as _runs

@@ -4,7 +4,8 @@ from msgspec import UNSET, UnsetType, structs
 from sqlalchemy import delete, insert, select
 
 from ledger.clock import known_timezone
-from ledger.db import Session, columns
+from ledger.columns import columns
+from ledger.db import Session
 from ledger.errors import Invalid
 from ledger.heartbeat.structs import Config, ConfigChange
 from ledger.heartbeat.tables import ConfigRow

@@ -14,7 +14,8 @@ from msgspec import Struct
 from sqlalchemy import exists, select
 
 from ledger.clock import Clock
-from ledger.db import Database, Session, columns
+from ledger.columns import columns
+from ledger.db import Database, Session
 from ledger.errors import Invalid, TooLarge
 from ledger.heartbeat.structs import InstructionsProblem
 from ledger.heartbeat.tables import InstructionsRow

@@ -3,7 +3,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.db import Moment, Row
+from ledger.columns import Moment, Row
 from ledger.heartbeat.structs import Target
 
 

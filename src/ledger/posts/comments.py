@@ -7,8 +7,10 @@ from msgspec import structs
 from sqlalchemy import exists, insert, null, select, update
 from sqlalchemy.orm import aliased
 
-from ledger.db import Keyset, Session, columns
+from ledger.columns import columns
+from ledger.db import Session
 from ledger.errors import Conflict, NotFound
+from ledger.paging import Keyset
 from ledger.posts import store
 from ledger.posts.structs import Comment, Mention
 from ledger.posts.tables import CommentRow, PostRow

@@ -6,8 +6,10 @@ from datetime import datetime
 from msgspec import structs
 from sqlalchemy import delete, func, insert, select, update
 
-from ledger.db import AnySelect, Keyset, Session, columns
+from ledger.columns import columns
+from ledger.db import Session
 from ledger.errors import Conflict, NotFound
+from ledger.paging import AnySelect, Keyset
 from ledger.posts.ranking import hot
 from ledger.posts.structs import BoardCount, Post, Sort, Vote
 from ledger.posts.tables import PostRow, VoteRow

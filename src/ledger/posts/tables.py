@@ -3,7 +3,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.db import Moment, Row
+from ledger.columns import Moment, Row
 from ledger.threads.structs import Origin
 
 

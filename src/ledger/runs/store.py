@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from msgspec import structs
 from sqlalchemy import ColumnElement, func, insert, select, update
 
-from ledger.db import Keyset, Session, columns
+from ledger.columns import columns
+from ledger.db import Session
 from ledger.errors import NotFound
+from ledger.paging import Keyset
 from ledger.runs.structs import Run, RunDetail, RunFilter
 from ledger.runs.tables import RunRow
 from ledger.threads.structs import Page

@@ -4,7 +4,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.db import CleanText, Json, Moment, Row
+from ledger.columns import CleanText, Json, Moment, Row
 from ledger.runs.structs import ActionResult, DecidedBy, Outcome, Reason, Trigger
 from ledger.turns.structs import LoopName
 

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, insert, select, update
 
-from ledger.db import Keyset, Session, columns, new_id
+from ledger.columns import columns
+from ledger.db import Session, new_id
+from ledger.paging import Keyset
 from ledger.threads import store
 from ledger.threads.structs import Added, Message, NewMessage, Origin, Page
 from ledger.threads.tables import MessageRow, ThreadRow

@@ -7,8 +7,10 @@ from msgspec import UNSET, Struct, structs
 from sqlalchemy import delete, insert, select, update
 
 from ledger.clock import known_timezone
-from ledger.db import Keyset, Session, columns, new_id
+from ledger.columns import columns
+from ledger.db import Session, new_id
 from ledger.errors import Conflict, NotFound
+from ledger.paging import Keyset
 from ledger.threads.structs import DEFAULT_THREAD, NewThread, Page, Thread, ThreadChange
 from ledger.threads.tables import ThreadRow
 

@@ -5,7 +5,8 @@ from datetime import datetime
 from msgspec import structs
 from sqlalchemy import ColumnElement, case, func, insert, select, update
 
-from ledger.db import Session, columns, fresh_token
+from ledger.columns import columns, fresh_token
+from ledger.db import Session
 from ledger.turns.structs import LoopName, Turn
 from ledger.turns.tables import LoopRow, TurnRow
 

@@ -1,0 +1,48 @@
+"""Paging by the last row seen, so that a page costs the same wherever it begins."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Select, literal, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.expression import Tuple
+
+from ledger.errors import Malformed
+
+T = TypeVar("T")
+
+AnySelect = Select[*tuple[Any, ...]]
+
+
+class Keyset:
+    """The order of a list by columns that name one row, and where in it a page begins.
+
+    A page is read by `select(…, limit)`, which asks for one row more than the limit, and cut by `cut`.
+    """
+
+    def __init__(self, *keys: InstrumentedAttribute[Any], descending: bool = True) -> None:
+        self._keys = keys
+        self._descending = descending
+        self._cursor = msgspec.json.Decoder(tuple.__class_getitem__(tuple(key.type.python_type for key in keys)))
+
+    def select(self, statement: AnySelect, limit: int, cursor: str | None) -> AnySelect:
+        if cursor is not None:
+            place, keys = self._read(cursor), tuple_(*self._keys)
+            statement = statement.where(keys < place if self._descending else keys > place)
+        order = [key.desc() if self._descending else key.asc() for key in self._keys]
+        return statement.order_by(*order).limit(limit + 1)
+
+    def cut(self, items: list[T], limit: int) -> tuple[list[T], str | None]:
+        """The page, and the cursor of the next one if there is more."""
+        if len(items) <= limit:
+            return items, None
+        values = [getattr(items[limit - 1], key.key) for key in self._keys]
+        return items[:limit], urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+
+    def _read(self, cursor: str) -> Tuple:
+        try:
+            values = self._cursor.decode(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+            return tuple_(*(literal(value, key.type) for value, key in zip(values, self._keys, strict=True)))
+        except (ValueError, OverflowError):
+            raise Malformed(f"The cursor {cursor!r} is not one this list gave: use a next_cursor as it came.") from None
