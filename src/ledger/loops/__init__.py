@@ -6,10 +6,11 @@ from ledger.clock import Clock
 from ledger.db import Database
 from ledger.heartbeat.instructions import File
 from ledger.llm import LLM
-from ledger.loops.engine import Loop, Waker, Work
+from ledger.loops.engine import Loop, Waker
 from ledger.loops.heartbeat import Heartbeat
 from ledger.loops.places import Places
 from ledger.loops.quiet import Quiet
+from ledger.loops.work import Work
 from ledger.settings import Settings
 
 __all__ = ["Loop", "Waker", "build_loops"]

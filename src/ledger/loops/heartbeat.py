@@ -16,7 +16,7 @@ from ledger.heartbeat import gates, instructions, model, rules
 from ledger.heartbeat.schedule import last_slot, next_slot, slots_between
 from ledger.heartbeat.structs import Config
 from ledger.llm import LLM, ModelError
-from ledger.loops.engine import Covered, Facts, Record, TurnFailed
+from ledger.loops.work import Covered, Facts, Record, TurnFailed
 from ledger.runs.structs import RunDetail
 from ledger.threads import messages
 from ledger.threads import store as threads

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from ledger.db import Database, Session
-from ledger.loops.engine import Covered, Facts, Record
+from ledger.loops.work import Covered, Facts, Record
 from ledger.runs.structs import RunDetail
 from ledger.threads import messages
 from ledger.threads import store as threads

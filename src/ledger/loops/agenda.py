@@ -1,0 +1,111 @@
+"""What a loop owes its threads, and when: every change of a schedule goes through here."""
+
+from datetime import datetime
+
+from msgspec import UNSET, UnsetType, structs
+
+from ledger.clock import Clock
+from ledger.db import Database, Session
+from ledger.loops.work import Facts, Work
+from ledger.runs.structs import RunDetail
+from ledger.threads import store as threads
+from ledger.turns import store as turns
+from ledger.turns.structs import Turn
+
+_BATCH = 500
+
+
+class Agenda:
+    """The schedule of one loop. Whoever calls it has locked the thread, and has the news committed or in hand."""
+
+    def __init__(self, work: Work, clock: Clock) -> None:
+        self._work = work
+        self._clock = clock
+
+    async def reschedule(self, session: Session, thread_id: str, turn: Turn | None) -> bool:
+        """Set when the thread is due next, after a write that may change it; say whether that changed anything."""
+        now = self._clock.now()
+        if turn is None:
+            turn = await turns.create(session, self._work.name, thread_id, now=now)
+        if turn.leased(now):
+            return False  # settling computes the schedule
+        slot = await self._owed(session, turn, now)
+        if slot == turn.slot:
+            return False
+        await turns.schedule(session, turn, slot)
+        return True
+
+    async def configure(
+        self,
+        session: Session,
+        thread_id: str,
+        *,
+        enabled: bool | UnsetType = UNSET,
+        every_seconds: int | UnsetType | None = UNSET,
+    ) -> bool:
+        """Switch the loop on or off for a thread, or change its interval (None: the default)."""
+        turn = await turns.get(session, self._work.name, thread_id)
+        if turn is None:
+            turn = await turns.create(session, self._work.name, thread_id, now=self._clock.now())
+        turn = await turns.configure(
+            session,
+            turn,
+            enabled=turn.enabled if enabled is UNSET else enabled,
+            every_seconds=turn.every_seconds if every_seconds is UNSET else every_seconds,
+        )
+        return await self.reschedule(session, thread_id, turn)
+
+    async def adopt_interval(self, db: Database) -> None:
+        """Have a row for the loop, and reschedule what depends on its default interval if that has changed."""
+        seconds = int(self._work.every.total_seconds())
+        async with db.write() as session:
+            await turns.know(session, self._work.name)
+            before = await turns.default_seconds(session, self._work.name)
+        if before not in (None, seconds):
+            await self._reschedule_all(db)
+        if before != seconds:
+            async with db.write() as session:
+                await turns.set_default_seconds(session, self._work.name, seconds)
+
+    async def settled(self, session: Session, current: Turn, run: RunDetail) -> tuple[RunDetail, Turn]:
+        """The run with the slots it stands for, and the turn with the one it owes next, from what holds now."""
+        facts = await self._facts(session, current, after=run.started_at)
+        if current.slot is not None:
+            last, slots = self._work.covered(facts, current.slot, run.started_at)
+            run = structs.replace(run, last_slot=last, slots=slots)
+            facts = structs.replace(facts, after=last)
+        slot = self._work.due(facts)
+        return run, structs.replace(current, slot=slot, next_due_at=slot, attempt=0)
+
+    async def as_owed(self, session: Session, current: Turn) -> Turn:
+        """The turn as it is when its lease ends and nothing came of it: due at once, if it still owes its slot."""
+        slot = await self._owed(session, current, self._clock.now())
+        return structs.replace(current, slot=slot, next_due_at=slot)
+
+    async def as_before(self, session: Session, current: Turn, claimed: Turn) -> Turn:
+        """The turn as it is after a run-now, which leaves the schedule and its backoff alone."""
+        after = await self.as_owed(session, current)
+        waits = after.attempt and after.slot == claimed.slot
+        return structs.replace(after, next_due_at=claimed.next_due_at) if waits else after
+
+    async def _owed(self, session: Session, turn: Turn, now: datetime) -> datetime | None:
+        """The slot a turn owes: the one that has come stays owed, any other is computed anew."""
+        if turn.enabled and turn.slot is not None and turn.slot <= now:
+            return turn.slot
+        return self._work.due(await self._facts(session, turn, after=now))
+
+    async def _facts(self, session: Session, turn: Turn, *, after: datetime) -> Facts:
+        news_at = await self._work.news_at(session, turn)
+        return Facts(turn.enabled, turn.every(self._work.every), turn.anchor_at, after, news_at)
+
+    async def _reschedule_all(self, db: Database) -> None:
+        last = ""
+        while True:
+            async with db.write() as session:
+                batch = await turns.on_default_interval(session, self._work.name, after=last, limit=_BATCH)
+                for thread_id in batch:
+                    if await threads.lock(session, thread_id):
+                        await self.reschedule(session, thread_id, await turns.get(session, self._work.name, thread_id))
+            if len(batch) < _BATCH:
+                return
+            last = batch[-1]

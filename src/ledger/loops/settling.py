@@ -1,0 +1,120 @@
+"""How a turn ends: settled or put back, in one transaction, and only if its claim still holds."""
+
+import logging
+from datetime import datetime, timedelta
+
+from msgspec import structs
+
+from ledger.clock import Clock
+from ledger.db import Database, Session
+from ledger.loops.agenda import Agenda
+from ledger.loops.work import Effects, Work
+from ledger.runs import store as runs
+from ledger.runs.structs import RunDetail, Trigger
+from ledger.threads import store as threads
+from ledger.turns import store as turns
+from ledger.turns.structs import Turn
+
+_BACKOFF_SECONDS = 30
+_BACKOFF_CAP_SECONDS = 3_600
+_MOVED_ON_TRIES = 2
+
+log = logging.getLogger(__name__)
+
+
+class Settling:
+    """Ends the turns of one loop."""
+
+    def __init__(self, work: Work, db: Database, clock: Clock, agenda: Agenda) -> None:
+        self._work = work
+        self._db = db
+        self._clock = clock
+        self._agenda = agenda
+        self.lost_claims = 0
+        """How many turns ended after their thread had gone or another process had taken them over."""
+
+    async def is_wanted(self, session: Session) -> bool:
+        """Whether the loop should run: what a person said last, else the setting."""
+        wanted = await turns.wanted(session, self._work.name)
+        return self._work.enabled if wanted is None else wanted
+
+    async def settle(
+        self, turn: Turn, run: RunDetail, effects: Effects | None
+    ) -> tuple[RunDetail | None, datetime | None]:
+        """Write effects, run and schedule, all of it or nothing.
+
+        Answers the run as it was written, None if nothing was, and when the turn is tried next.
+        """
+        async with self._db.write() as session:
+            current = await self._held(session, turn)
+            if current is None:
+                self._lose(turn)
+                return None, None
+            if run.trigger == "schedule" and not await self.is_wanted(session):
+                await turns.release(session, await self._agenda.as_owed(session, current))
+                return None, None
+            run = structs.replace(run, finished_at=self._clock.now())
+            if not current.enabled:
+                run, effects = structs.replace(run, outcome="skipped", reason="disabled", error=None), None
+            if effects is not None:
+                run = await effects.apply(session, run)
+            if effects is not None and run.reason != "moved_on":
+                current = structs.replace(current, watermark=effects.watermark, basis=effects.basis)
+            return await self._conclude(session, current, turn, run)
+
+    async def put_back(self, turn: Turn, trigger: Trigger) -> None:
+        """Owe the slot as before, as if the turn had never been claimed."""
+        async with self._db.write() as session:
+            current = await self._held(session, turn)
+            if current is None:
+                return
+            if trigger == "run_now":
+                after = await self._agenda.as_before(session, current, turn)
+            else:
+                after = await self._agenda.as_owed(session, current)
+            await turns.release(session, after)
+
+    async def _conclude(
+        self, session: Session, current: Turn, claimed: Turn, run: RunDetail
+    ) -> tuple[RunDetail, datetime | None]:
+        """Write the run and end the lease: as a person asked, put back, or settled."""
+        if run.trigger == "run_now":
+            after = await self._agenda.as_before(session, current, claimed)
+        elif run.outcome == "failed":
+            retry_at = run.finished_at + backoff(current.attempt, run.id)
+            after = structs.replace(current, attempt=current.attempt + 1, next_due_at=retry_at)
+        elif run.reason == "moved_on" and await runs.count_moved_on(session, run) < _MOVED_ON_TRIES:
+            after = structs.replace(current, next_due_at=run.finished_at)
+        else:
+            run, after = await self._agenda.settled(session, current, run)
+        if not await self._folded(session, current, run):
+            await runs.add(session, run)
+            after = structs.replace(after, last_run_id=run.id)
+        await turns.release(session, after)
+        return run, after.next_due_at
+
+    async def _folded(self, session: Session, current: Turn, run: RunDetail) -> bool:
+        """Count a turn that a gate skipped on the run before it, if that was skipped for the same reason."""
+        gated = run.outcome == "skipped" and run.decided_by is None and run.slots > 0
+        return gated and current.last_run_id is not None and await runs.fold(session, current.last_run_id, run)
+
+    async def _held(self, session: Session, turn: Turn) -> Turn | None:
+        """The turn as it stands now, its thread locked, if the claim still holds it."""
+        thread = await threads.lock(session, turn.thread_id)
+        return await turns.held(session, turn) if thread else None
+
+    def _lose(self, turn: Turn) -> None:
+        self.lost_claims += 1
+        log.warning(
+            "[%s_LOOP] Turn %s of thread %s applies nothing: the thread is gone or another process took it over",
+            self._work.label,
+            turn.lease_token,
+            turn.thread_id,
+        )
+
+
+def backoff(attempt: int, run_id: str) -> timedelta:
+    """30 s, doubled by every failed try up to 1 h, ± 20 % by the run's id so that threads spread out."""
+    seconds = min(_BACKOFF_SECONDS * 2 ** min(attempt, 16), _BACKOFF_CAP_SECONDS)
+    spread = int(run_id[:8], 16) / 0xFFFFFFFF
+    return timedelta(seconds=seconds * (0.8 + 0.4 * spread))

@@ -1,0 +1,108 @@
+"""What makes a loop this loop (`Work`), and what passes between it and the one loop body."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct, structs
+
+from ledger.db import Session
+from ledger.runs.structs import Reason, RunDetail
+from ledger.turns.structs import LoopName, Turn
+
+
+class TurnFailed(Exception):
+    """A turn that could not be done, with a reason for the record. It is put back and tried again later."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
+        self.detail = detail
+
+
+class Facts(Struct, frozen=True):
+    """What a schedule is computed from."""
+
+    enabled: bool
+    every: timedelta
+    anchor_at: datetime
+    after: datetime
+    """The last moment settled, or now."""
+    news_at: datetime | None
+    """When the oldest thing that is new for the loop arrived."""
+
+
+class Covered(NamedTuple):
+    """The slots one turn stands for."""
+
+    last: datetime
+    slots: int
+
+
+class Record:
+    """The run of a turn while it is under way; what is noted here is kept, also when the turn fails."""
+
+    def __init__(self, run: RunDetail) -> None:
+        self.run = run
+
+    def note(self, **changes: object) -> None:
+        self.run = structs.replace(self.run, **changes)
+
+
+class Effects(Protocol):
+    """What a turn wants done when it is settled."""
+
+    @property
+    def watermark(self) -> int:
+        """The newest message it had read."""
+        ...
+
+    @property
+    def basis(self) -> str:
+        """What else it rested on."""
+        ...
+
+    async def apply(self, session: Session, run: RunDetail) -> RunDetail:
+        """Write what was decided, in the settling transaction, and say what became of it."""
+        ...
+
+
+class Work(Protocol):
+    """What makes a loop this loop."""
+
+    @property
+    def name(self) -> LoopName: ...
+    @property
+    def label(self) -> str:
+        """Its name in the log."""
+        ...
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it runs where no person has said otherwise."""
+        ...
+
+    @property
+    def every(self) -> timedelta:
+        """The interval of threads that have none of their own."""
+        ...
+
+    @property
+    def leaves_free(self) -> int:
+        """How many places its turns leave to others."""
+        ...
+
+    async def news_at(self, session: Session, turn: Turn) -> datetime | None:
+        """When the oldest thing that is new for it arrived in the turn's thread."""
+        ...
+
+    def due(self, facts: Facts) -> datetime | None:
+        """The next moment owed; None while nothing is."""
+        ...
+
+    def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
+        """The slots settled by a turn for `slot` that started at `until`."""
+        ...
+
+    async def act(self, turn: Turn, record: Record) -> Effects | None:
+        """Do the turn, noting what leads to its outcome. Raises `TurnFailed`."""
+        ...
