@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import gc
 import logging
-import signal
 import sys
 from collections.abc import Coroutine
 from types import FrameType
@@ -139,8 +138,8 @@ def _serve(settings: Settings) -> int:
     server = Server(config, app, patience=settings.stop_grace_seconds + _SECONDS_TO_ANSWER)
     try:
         server.run()
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except SystemExit:
+        return 1  # it could not listen, and has said why
     gc.freeze()  # the interpreter's last collection would walk all modules for a quarter of a second
     return 0 if server.started else 1
 

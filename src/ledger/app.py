@@ -102,10 +102,9 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
             async with anyio.create_task_group() as group:
                 await group.start(_run_loops, settings, clock, loops, tasks, stopping)
                 if server_clock is not None:
-                    group.start_soon(_keep_time, settings, server_clock, db)
+                    group.start_soon(_keep_time, settings, server_clock, db, stopping)
                 yield
                 stopping.set()
-                group.cancel_scope.cancel()
         finally:
             if llm is not None:
                 await llm.close()
@@ -188,15 +187,16 @@ async def _run_loops(
         tasks.close()
         if settings.stop_grace_seconds:
             until = clock.now() + timedelta(seconds=settings.stop_grace_seconds)
-            for loop in loops:
-                await loop.drain(until)
+            async with anyio.create_task_group() as draining:
+                for part in (*loops, tasks):
+                    draining.start_soon(part.drain, clock, until)
         group.cancel_scope.cancel()
 
 
-async def _keep_time(settings: Settings, clock: ServerClock, db: Database) -> None:
-    """Follow the database server's clock, every tick."""
-    while True:
-        await clock.sleep_until(clock.now() + timedelta(seconds=settings.tick_seconds))
+async def _keep_time(settings: Settings, clock: ServerClock, db: Database, stopping: anyio.Event) -> None:
+    """Follow the database server's clock, every tick, until `stopping`."""
+    while not stopping.is_set():
+        await clock.sleep_until(clock.now() + timedelta(seconds=settings.tick_seconds), stopping)
         try:
             await clock.follow(db.server_time)
         except Exception as error:  # noqa: BLE001 - the old offset still holds

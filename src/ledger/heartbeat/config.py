@@ -19,6 +19,7 @@ class StoredConfig(Config, frozen=True, kw_only=True):
     """Grows with every change; 0: nothing was ever set."""
 
 
+_MIDNIGHT = 24
 _STORED = columns(ConfigRow, StoredConfig)
 
 
@@ -47,10 +48,17 @@ async def save(session: Session, thread_id: str, change: ConfigChange) -> Stored
 
 def problems(config: Config) -> list[str]:
     """What is odd about a configuration that may stand all the same."""
-    start, end = config.active_hours_start, config.active_hours_end
-    if start is not None and start == end:
+    start, end = hours(config)
+    if start == end:
         return [f"Active hours from {start} to {end} are never open, so scheduled heartbeats will do nothing."]
     return []
+
+
+def hours(config: Config) -> tuple[int, int]:
+    """First open and first closed hour; without a start from midnight, without an end until midnight (24)."""
+    start = 0 if config.active_hours_start is None else config.active_hours_start
+    end = _MIDNIGHT if config.active_hours_end is None else config.active_hours_end
+    return start, end
 
 
 def wanted_switch(change: ConfigChange) -> bool | UnsetType:

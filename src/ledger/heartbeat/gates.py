@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from ledger.clock import zone
+from ledger.heartbeat.config import hours
 from ledger.heartbeat.instructions import is_effectively_empty
 from ledger.heartbeat.structs import Config
 from ledger.runs.structs import Reason, Trigger
@@ -15,16 +16,13 @@ SENTENCES: dict[Reason, str] = {
     "moved_on": "A person wrote while it was deciding, so the decision was dropped.",
 }
 
-_MIDNIGHT = 24
-
 
 def is_open(config: Config, now: datetime) -> bool:
     """Whether the active hours are open: start inclusive, end exclusive, over midnight when the end is earlier.
 
-    Without a start they open at midnight, without an end they close at midnight; with both equal they never open.
+    With both equal they never open.
     """
-    start = 0 if config.active_hours_start is None else config.active_hours_start
-    end = _MIDNIGHT if config.active_hours_end is None else config.active_hours_end
+    start, end = hours(config)
     hour = now.astimezone(zone(config.timezone)).hour
     if start <= end:
         return start <= hour < end

@@ -146,11 +146,11 @@ class Loop:
         """Reschedule what depends on the loop's default interval, if that has changed since the last start."""
         await self._agenda.adopt_interval(self._db)
 
-    async def drain(self, until: datetime) -> None:
+    async def drain(self, clock: Clock, until: datetime) -> None:
         """Start no more turns, and wait for those under way, at the longest until then."""
         self._draining = True
-        while self._running and self._clock.now() < until:
-            await self._clock.sleep_until(until, self._turn_ended)
+        while self._running and clock.now() < until:
+            await clock.sleep_until(until, self._turn_ended)
 
     async def reschedule(self, session: Session, thread_id: str, turn: Turn | None) -> None:
         """Set when the thread is due next, after a write that may change it. The thread is locked."""

@@ -1,11 +1,13 @@
 """What is started by a request but belongs to the service: it outlives the request, and ends with the service."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
+from ledger.clock import Clock
 from ledger.errors import Unavailable
 
 T = TypeVar("T")
@@ -16,6 +18,7 @@ class Tasks:
 
     def __init__(self) -> None:
         self._group: TaskGroup | None = None
+        self._running: set[anyio.Event] = set()
 
     def open(self, group: TaskGroup) -> None:
         self._group = group
@@ -29,9 +32,18 @@ class Tasks:
         if self._group is None:
             raise Unavailable("The service is stopping: try again.")
         task = _Task[T]()
+        self._running.add(task.ended)
         self._group.start_soon(task.run, do, arguments)
-        await task.ended.wait()
+        try:
+            await task.ended.wait()
+        finally:
+            self._running.discard(task.ended)
         return task.outcome()
+
+    async def drain(self, clock: Clock, until: datetime) -> None:
+        """Wait for what is under way, at the longest until then."""
+        for ended in list(self._running):
+            await clock.sleep_until(until, ended)
 
 
 class _Task(Generic[T]):
