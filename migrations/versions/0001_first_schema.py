@@ -45,7 +45,6 @@ def upgrade() -> None:
     op.create_table(
         "heartbeat_configs",
         sa.Column("thread_id", sa.Text(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("target", sa.Text(), nullable=False),
         sa.Column("active_hours_start", sa.Integer(), nullable=True),
         sa.Column("active_hours_end", sa.Integer(), nullable=True),

@@ -36,6 +36,8 @@ class LedgerError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.headers: dict[str, str] = {}
+        """Headers that belong to the answer, such as `Allow`."""
 
     def problem(self, *, instance: str = "", request_id: str = "") -> Problem:
         return Problem(self.title, self.status, self.detail, instance, request_id)

@@ -1,6 +1,7 @@
 """Paging by the last row seen, so that a page costs the same wherever it begins."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -43,6 +44,21 @@ class Keyset:
     def _read(self, cursor: str) -> Tuple:
         try:
             values = self._cursor.decode(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
-            return tuple_(*(literal(value, key.type) for value, key in zip(values, self._keys, strict=True)))
         except (ValueError, OverflowError):
-            raise Malformed(f"The cursor {cursor!r} is not one this list gave: use a next_cursor as it came.") from None
+            values = None
+        if values is None or not all(map(_is_storable, values)):
+            raise Malformed(f"The cursor {cursor!r} is not one this list gave: use a next_cursor as it came.")
+        return tuple_(*(literal(value, key.type) for value, key in zip(values, self._keys, strict=True)))
+
+
+def _is_storable(value: object) -> bool:
+    """Whether both databases take the value in a comparison; what they gave out themselves they do."""
+    match value:
+        case str():
+            return "\x00" not in value
+        case datetime():
+            return value.tzinfo is not None and 1 < value.year < 9999  # noqa: PLR2004 - a moment in every time zone
+        case int():
+            return abs(value) < 2**31
+        case _:
+            return True

@@ -22,6 +22,9 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
+_SECRET = ("api_token", "llm_api_key", "database_url")
+"""Fields whose values no log should show; nor should it show an address with a password in it."""
+
 _REMOVED = {"CRT_HEARTBEAT_ENABLED": "CRT_HEARTBEAT_LOOP_ENABLED"}
 
 
@@ -124,7 +127,7 @@ def _database(value: str) -> str:
     hint = "write sqlite+aiosqlite:///PATH or postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE"
     try:
         url = make_url(value.strip())
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise SettingError(hint) from None
     if url.drivername not in _DRIVERS:
         raise SettingError(hint)
@@ -224,7 +227,7 @@ def _read(variable: Variable, name: str, text: str) -> object:
     try:
         return variable.read(text)
     except SettingError as error:
-        shown = "…" if variable.field in ("api_token", "llm_api_key", "database_url") else text
+        shown = "…" if variable.field in _SECRET or "@" in text else text
         raise SettingError(f"{name}={shown!r} cannot be read: {error}.") from None
 
 

@@ -34,9 +34,12 @@ class StrictRequest(Request[Any, Any, Any]):
 
     async def body(self) -> bytes:
         try:
-            return await super().body()
+            body = await super().body()
         except InternalServerException:
             raise Malformed("The connection ended before the body was complete.") from None
+        if not body and "data" in self.route_handler.parsed_fn_signature.parameters:
+            raise Invalid("This operation takes a JSON body, and there is none.")
+        return body
 
     async def json(self) -> Any:  # noqa: ANN401 - the handler's own type
         body = await self.body()
@@ -62,7 +65,7 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
 
 def problem_response(error: LedgerError, request: Request[Any, Any, Any]) -> Response[Problem]:
     problem = error.problem(instance=request.url.path, request_id=request.scope["state"].get("request_id", ""))
-    return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON)
+    return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=error.headers)
 
 
 def _as_ledger_error(error: Exception) -> LedgerError | None:
@@ -90,5 +93,6 @@ def _http_error(error: HTTPException) -> LedgerError:
     known = LedgerError(error.detail)
     names = {kind.status: kind.title for kind in LedgerError.__subclasses__()}
     known.status = error.status_code  # pyright: ignore[reportAttributeAccessIssue] - as the framework has it
+    known.headers = dict(error.headers or {})
     known.title = names.get(error.status_code, error.detail)  # pyright: ignore[reportAttributeAccessIssue]
     return known

@@ -11,39 +11,24 @@ from ledger.heartbeat.structs import Config, ConfigChange
 from ledger.heartbeat.tables import ConfigRow
 from ledger.turns.structs import Turn
 
-
-class StoredConfig(Config, frozen=True, kw_only=True):
-    """What stands in the configuration's own row; switch and interval stand in the turn's."""
-
-    revision: int = 0
-    """Grows with every change; 0: nothing was ever set."""
-
-
 _MIDNIGHT = 24
-_STORED = columns(ConfigRow, StoredConfig)
+_STORED = columns(ConfigRow, Config)
 
 
-async def stored(session: Session, thread_id: str) -> StoredConfig:
-    statement = select(*_STORED).where(ConfigRow.thread_id == thread_id)
-    return await session.first(statement, StoredConfig) or StoredConfig()
-
-
-def whole(stored: StoredConfig, turn: Turn | None, default_seconds: int) -> Config:
-    """The configuration as people see it, switch and interval of its turn included."""
+async def of_thread(session: Session, thread_id: str, turn: Turn | None, default_seconds: int) -> Config:
+    """The configuration as people see it: switch and interval stand in the turn, the rest in a row of its own."""
+    stored = await _stored(session, thread_id)
     every = turn.every_seconds if turn and turn.every_seconds is not None else default_seconds
-    config = Config(**{name: getattr(stored, name) for name in Config.__struct_fields__})
-    return structs.replace(config, enabled=turn.enabled if turn else True, every=every)
+    return structs.replace(stored, enabled=turn.enabled if turn else True, every=every)
 
 
-async def save(session: Session, thread_id: str, change: ConfigChange) -> StoredConfig:
+async def save(session: Session, thread_id: str, change: ConfigChange) -> None:
     """Change what the request names of the configuration's own row. The thread is locked."""
-    before = await stored(session, thread_id)
-    after = structs.replace(before, revision=before.revision + 1, **_named(change))
+    after = structs.replace(await _stored(session, thread_id), **_named(change))
     known_timezone(after.timezone)
     row = {column.key: getattr(after, column.key) for column in _STORED} | {"thread_id": thread_id}
     await session.execute(delete(ConfigRow).where(ConfigRow.thread_id == thread_id))
     await session.execute(insert(ConfigRow).values(row))
-    return after
 
 
 def problems(config: Config) -> list[str]:
@@ -72,6 +57,10 @@ def wanted_interval(change: ConfigChange) -> int | UnsetType | None:
     if len(set(named)) > 1:
         raise Invalid(f"`every` is {named[0]}, but `every_seconds` is {named[1]}: they are the same, give one.")
     return named[0] if named else UNSET
+
+
+async def _stored(session: Session, thread_id: str) -> Config:
+    return await session.first(select(*_STORED).where(ConfigRow.thread_id == thread_id), Config) or Config()
 
 
 def _named(change: ConfigChange) -> dict[str, object]:

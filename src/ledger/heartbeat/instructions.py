@@ -45,7 +45,8 @@ class Version(Struct, frozen=True):
 
 def is_effectively_empty(text: str) -> bool:
     """Whether the file holds no work: only blank lines, headings, comments, empty items, fence markers and rules."""
-    lines = (line.strip() for line in _COMMENT.sub("", text).splitlines())
+    without_comments = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text)
+    lines = (line.strip() for line in without_comments.splitlines())
     return all(not line or _NO_WORK.fullmatch(line) for line in lines)
 
 
@@ -103,6 +104,8 @@ class File:
         was saved since. A file that is gone changes nothing.
         """
         stamp = self._stat()
+        if stamp is None:
+            self._first, self._stamp, self.problem = False, None, None
         if stamp is None or stamp == self._stamp:
             return
         async with self._lock:

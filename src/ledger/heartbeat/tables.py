@@ -13,7 +13,6 @@ class ConfigRow(Row):
     __tablename__ = "heartbeat_configs"
 
     thread_id: Mapped[str] = mapped_column(ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True)
-    revision: Mapped[int]
     target: Mapped[Target]
     active_hours_start: Mapped[int | None]
     active_hours_end: Mapped[int | None]

@@ -1,5 +1,6 @@
 """The heartbeat: gates, gather, decide, and act on the ledger when the turn is settled."""
 
+import hashlib
 from datetime import datetime, timedelta
 
 import msgspec
@@ -123,11 +124,9 @@ class Heartbeat:
         state = await threads.state(session, turn.thread_id)
         if state is None:
             return None
-        stored = await configs.stored(session, turn.thread_id)
+        config = await configs.of_thread(session, turn.thread_id, turn, int(self.every.total_seconds()))
         version = await instructions.in_force(session)
-        basis = f"activity {state.activity}, configuration {stored.revision}, instructions {_number(version)}"
-        config = configs.whole(stored, turn, int(self.every.total_seconds()))
-        return Seen(config, version, basis, state)
+        return Seen(config, version, _basis(state, config, version), state)
 
     def _model_for(self, config: Config) -> str | None:
         return None if self._llm is None else config.model or self._model
@@ -187,5 +186,7 @@ class Reaction:
         return structs.replace(run, outcome="refused", reason="all_refused", actions=results)
 
 
-def _number(version: instructions.Version | None) -> int:
-    return version.version if version else 0
+def _basis(state: threads.State, config: Config, version: instructions.Version | None) -> str:
+    """What a decision rests on; while it stays the same, nothing is new."""
+    digest = hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:16]
+    return f"activity {state.activity}, configuration {digest}, instructions {version.version if version else 0}"

@@ -11,7 +11,6 @@ from ledger.heartbeat import config as configs
 from ledger.heartbeat import instructions
 from ledger.heartbeat.structs import (
     Activity,
-    Config,
     ConfigChange,
     Done,
     History,
@@ -117,8 +116,7 @@ class HeartbeatController(Controller):
 
 async def _thread_config(session: Session, loop: Loop, thread_id: str) -> ThreadConfig:
     turn = await turns.get(session, loop.name, thread_id)
-    stored = await configs.stored(session, thread_id)
-    config: Config = configs.whole(stored, turn, int(loop.work.every.total_seconds()))
+    config = await configs.of_thread(session, thread_id, turn, int(loop.work.every.total_seconds()))
     newest = await runs.decided(session, thread_id, loop.name, 1)
     last_run = newest[0].finished_at.timestamp() if newest else None
     return ThreadConfig(thread_id, config, last_run, _summary(newest[0]) if newest else None, configs.problems(config))

@@ -2,13 +2,14 @@
 
 from datetime import datetime
 
+import msgspec
 from msgspec import UNSET
 
 from ledger.db import Session, new_id
 from ledger.errors import Invalid, NotFound
 from ledger.posts import comments, store
 from ledger.posts.ranking import hot, mentions
-from ledger.posts.structs import Comment, CommentChange, NewComment, NewPost, Post, PostChange, Vote
+from ledger.posts.structs import Author, Comment, CommentChange, NewComment, NewPost, Post, PostChange, Vote
 from ledger.threads import store as threads
 
 
@@ -82,6 +83,7 @@ async def remove_comment(session: Session, comment_id: str, *, now: datetime) ->
 
 
 async def cast_vote(session: Session, post_id: str, voter: str, value: int, *, agent: str, now: datetime) -> Post:
+    _check_name(voter)
     _not_the_agent("voter", voter, agent)
     post = await _locked_post(session, post_id)
     return await store.vote(session, post, Vote(post.id, voter, value, now))
@@ -106,6 +108,13 @@ async def _locked_comment(session: Session, comment_id: str) -> Comment:
 async def _news(session: Session, thread_id: str) -> None:
     await threads.lock_existing(session, thread_id)
     await threads.stir(session, thread_id)
+
+
+def _check_name(voter: str) -> None:
+    try:
+        msgspec.convert(voter, Author)
+    except msgspec.ValidationError:
+        raise Invalid(f"{voter!r} cannot be a voter's name: use 1 to 64 characters, not all blank.") from None
 
 
 def _not_the_agent(what: str, name: str, agent: str) -> None:

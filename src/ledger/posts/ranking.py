@@ -4,9 +4,12 @@ import math
 import re
 from datetime import datetime
 
-_CODE = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,})[\s\S]*?(?:^ {0,3}(?P=fence)|\Z)|(?P<tick>`+)[^`]+(?P=tick)", re.MULTILINE
-)
+from markdown_it import MarkdownIt
+
+_MARKDOWN = MarkdownIt("commonmark")
+_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Letters of scripts that put no space before or after a name."""
+
 _EPOCH = 1_134_028_003
 _DECAY_SECONDS = 45_000
 
@@ -23,7 +26,13 @@ def hot(score: int, created_at: datetime) -> float:
 
 
 def mentions(text: str, name: str) -> bool:
-    """Whether `@name` stands in the text, in any case, at word boundaries and outside code."""
-    prose = _CODE.sub(" ", text)
-    # ASCII boundaries, because scripts without spaces write a name between two letters.
-    return re.search(rf"(?<![A-Za-z0-9_@.])@{re.escape(name)}(?![A-Za-z0-9_-])", prose, re.IGNORECASE) is not None
+    """Whether `@name` stands in a Markdown text, in any case, at word boundaries and outside code."""
+    before, after = rf"(?:(?<![\w@.+-])|(?<=[{_SPACELESS}]))", rf"(?:(?![\w-])|(?=[{_SPACELESS}]))"
+    called = re.compile(rf"{before}@{re.escape(name)}{after}", re.IGNORECASE)
+    return any(called.search(prose) for prose in _prose(text))
+
+
+def _prose(text: str) -> list[str]:
+    """The paragraphs, headings and items of a Markdown text, code spans left out."""
+    blocks = [token.children or [] for token in _MARKDOWN.parse(text) if token.type == "inline"]
+    return ["".join(part.content if part.type == "text" else " " for part in block) for block in blocks]

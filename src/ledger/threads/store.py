@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from msgspec import UNSET, Struct, structs
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from ledger.clock import known_timezone
 from ledger.columns import columns
@@ -77,10 +77,9 @@ async def page(session: Session, *, limit: int, cursor: str | None = None) -> Pa
 
 async def create(session: Session, new: NewThread, *, now: datetime) -> Thread:
     thread_id = new_id() if new.id is UNSET else new.id
-    if await state(session, thread_id) is not None:
-        raise Conflict(f"There is a thread {thread_id!r} already.")
     thread = Thread(thread_id, new.title, known_timezone(new.timezone), now, 0, 0)
-    await session.execute(insert(ThreadRow).values(structs.asdict(thread) | dict.fromkeys(_COUNTS, 0)))
+    if not await session.insert_missing(ThreadRow, structs.asdict(thread) | dict.fromkeys(_COUNTS, 0)):
+        raise Conflict(f"There is a thread {thread_id!r} already.")
     return thread
 
 

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,6 +13,8 @@ ThreadId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 Title = Annotated[str, Meta(max_length=200)]
 Timezone = Annotated[str, Meta(max_length=64, description="An IANA time zone, such as Europe/Paris.")]
 Moment = Annotated[datetime, Meta(tz=True)]
+
+_FIRST_YEAR, _LAST_YEAR = 2, 9998  # so that a moment stays one in every time zone
 
 T = TypeVar("T")
 
@@ -72,10 +74,8 @@ class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
     """When it was said; now, if absent. Sent again with the same moment, role and content it is a duplicate."""
 
     def __post_init__(self) -> None:
-        try:
-            _ = self.created_at and self.created_at.astimezone(UTC)
-        except OverflowError:
-            raise ValueError("`created_at` is out of range") from None
+        if self.created_at is not None and not _FIRST_YEAR <= self.created_at.year <= _LAST_YEAR:
+            raise ValueError(f"`created_at` is out of range: write a year from {_FIRST_YEAR} to {_LAST_YEAR}")
 
 
 class NewMessages(Struct, frozen=True, forbid_unknown_fields=True):
