@@ -38,5 +38,12 @@ format: .venv/.tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev
 	@touch $@
 
+chaos: .venv/.tests
+	$(BIN)/python -m tests.chaos.kill
+
+bench: .venv/.tests
+	$(BIN)/python benchmarks/claims.py
+	$(BIN)/python benchmarks/idle.py
+
 clean:
 	rm -rf .venv

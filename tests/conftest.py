@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-import anyio
 import httpx
 import pytest
 from msgspec import structs
@@ -44,32 +43,40 @@ def model() -> ScriptedModel:
 
 
 @pytest.fixture(scope="session")
-def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+async def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "empty.db"
-    anyio.run(schema.migrate, f"sqlite+aiosqlite:///{path}")
+    await schema.migrate(f"sqlite+aiosqlite:///{path}")
     return path
 
 
 @pytest.fixture(scope="session")
-def empty_postgres() -> str:
+async def empty_postgres() -> str:
     """A migrated PostgreSQL database; its tables are emptied before each test that asks for it."""
-    anyio.run(_rebuild, POSTGRES_URL)
+    await _rebuild(POSTGRES_URL)
     return POSTGRES_URL
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database, once on each engine."""
-    if request.param == "sqlite":
-        path = tmp_path / "ledger.db"
-        shutil.copyfile(request.getfixturevalue("empty_sqlite"), path)
-        return f"sqlite+aiosqlite:///{path}"
-    if not POSTGRES_URL:
+    if request.param == "postgresql" and not POSTGRES_URL:
         _without_postgres()
-    url: str = request.getfixturevalue("empty_postgres")
-    anyio.run(_empty, url)
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture
+def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
+    path = tmp_path / "ledger.db"
+    shutil.copyfile(empty_sqlite, path)
+    return f"sqlite+aiosqlite:///{path}"
+
+
+@pytest.fixture
+async def postgresql_url(empty_postgres: str) -> str:
+    await _empty(empty_postgres)
+    return empty_postgres
 
 
 @pytest.fixture
@@ -115,15 +122,36 @@ def opened(settings: Settings, clock: ManualClock, model: ScriptedModel) -> Open
     async def open_app(*, rules: bool = False, **changes: object) -> AsyncGenerator[Running]:
         changed = structs.replace(settings, **changes)
         app = create_app(changed, clock=clock, llm=None if rules else model)
-        transport = httpx.ASGITransport(app)  # pyright: ignore[reportArgumentType] - httpx types ASGI more narrowly
         headers = {"Authorization": f"Bearer {changed.api_token}"} if changed.api_token else {}
-        async with (
-            app.lifespan(),
-            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", headers=headers) as http,
-        ):
-            yield Running(app, http)
+        async with served(app, headers) as running:
+            yield running
 
     return open_app
+
+
+def settings_for(empty_sqlite: Path, folder: Path) -> Settings:
+    """Settings of an application with all its files in one folder."""
+    path = folder / "ledger.db"
+    shutil.copyfile(empty_sqlite, path)
+    return Settings(database_url=f"sqlite+aiosqlite:///{path}", heartbeat_md=str(folder / "HEARTBEAT.md"))
+
+
+@asynccontextmanager
+async def served(app: Ledger, headers: dict[str, str]) -> AsyncGenerator[Running]:
+    transport = httpx.ASGITransport(app)  # pyright: ignore[reportArgumentType] - httpx types ASGI more narrowly
+    async with (
+        app.lifespan(),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", headers=headers) as http,
+    ):
+        yield Running(app, http)
+
+
+@pytest.fixture(scope="session")
+async def refusing(empty_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Running]:
+    """One application for all tests that only send what it refuses, whatever its database."""
+    settings = settings_for(empty_sqlite, tmp_path_factory.mktemp("refusing"))
+    async with served(create_app(settings, clock=ManualClock(START)), {}) as running:
+        yield running
 
 
 @pytest.fixture

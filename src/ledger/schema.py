@@ -1,5 +1,6 @@
 """The schema's owner is Alembic: bring a database up to date, or say that it is not."""
 
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -10,7 +11,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -62,12 +64,22 @@ def head() -> str | None:
 
 @asynccontextmanager
 async def _connection(url: str) -> AsyncGenerator[AsyncConnection]:
+    _refuse_unusable_file(make_url(url))
     engine = create_async_engine(url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             yield connection
     finally:
         await engine.dispose()
+
+
+def _refuse_unusable_file(url: URL) -> None:
+    """Say at once that an SQLite file cannot be opened; the driver's thread would say it again after its loop's end."""
+    if url.get_backend_name() == "sqlite":
+        try:
+            sqlite3.connect(url.database or "").close()
+        except sqlite3.Error as error:
+            raise SchemaError(f"The database {url.database} cannot be used: {error}.") from None
 
 
 def _scripts() -> ScriptDirectory:

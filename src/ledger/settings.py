@@ -23,7 +23,7 @@ _DRIVERS = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 _SECRET = ("api_token", "llm_api_key", "database_url")
-"""Fields whose values no log should show; nor should it show an address with a password in it."""
+"""Fields whose values no log should show."""
 
 _REMOVED = {"CRT_HEARTBEAT_ENABLED": "CRT_HEARTBEAT_LOOP_ENABLED"}
 
@@ -76,6 +76,8 @@ class Variable(NamedTuple):
 def _text(value: str) -> str:
     if not value.strip():
         raise SettingError("must not be empty")
+    if not value.isprintable():
+        raise SettingError("write printable UTF-8 text")
     return value.strip()
 
 
@@ -118,9 +120,16 @@ def _list(value: str) -> tuple[str, ...]:
 
 def _origins(value: str) -> tuple[str, ...]:
     origins = tuple(origin.rstrip("/") for origin in _list(value))
-    if any(origin != "*" and "://" not in origin for origin in origins):
-        raise SettingError("write origins with their scheme, separated by commas, such as https://panel.example")
+    if not all(origin == "*" or re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/*\s]+", origin) for origin in origins):
+        raise SettingError("write whole origins, separated by commas, such as https://panel.example, or * for all")
     return origins
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip("[]") for host in _list(value))
+    if not all(host == "*" or re.fullmatch(r"[a-zA-Z0-9._-]+|[0-9a-fA-F:]+", host) for host in hosts):
+        raise SettingError("write host names without scheme or port, separated by commas, or * for all")
+    return hosts
 
 
 def _database(value: str) -> str:
@@ -162,7 +171,7 @@ VARIABLES = (
     Variable("CRT_PORT", "port", _whole(0, 65_535), "Port to listen on; 0 takes a free one."),
     Variable("CRT_DATABASE_URL", "database_url", _database, "SQLite file, or `postgresql+asyncpg://…`."),
     Variable("CRT_API_TOKEN", "api_token", _text, "Bearer token that every request but `/health/live` must carry."),
-    Variable("CRT_ALLOWED_HOSTS", "allowed_hosts", _list, "Further host names requests may name, comma-separated."),
+    Variable("CRT_ALLOWED_HOSTS", "allowed_hosts", _hosts, "Further host names requests may name, comma-separated."),
     Variable("CRT_CORS_ORIGINS", "cors_origins", _origins, "Origins whose pages may call the API, comma-separated."),
     Variable("CRT_AGENT_NAME", "agent_name", _agent, "The agent's name, as author and in `@mentions`."),
     Variable("CRT_HEARTBEAT_MD", "heartbeat_md", _text, "The instructions file."),
@@ -227,7 +236,8 @@ def _read(variable: Variable, name: str, text: str) -> object:
     try:
         return variable.read(text)
     except SettingError as error:
-        shown = "…" if variable.field in _SECRET or "@" in text else text
+        has_password = variable.field == "llm_base_url" and "@" in text
+        shown = "…" if variable.field in _SECRET or has_password else text
         raise SettingError(f"{name}={shown!r} cannot be read: {error}.") from None
 
 

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, InternalServerException, NotAutho
 from litestar.params import QueryParameter, SkipValidation
 
 from ledger.db import UNREACHABLE
-from ledger.errors import Invalid, LedgerError, Malformed, Problem, Unavailable
+from ledger.errors import Invalid, LedgerError, Malformed, NotFound, Problem, Unavailable
 
 T = TypeVar("T")
 
@@ -73,7 +73,10 @@ def _as_ledger_error(error: Exception) -> LedgerError | None:
         case LedgerError():
             return error
         case ValidationException():
-            return Invalid(_validation_detail(error))
+            found = cast("list[dict[str, str]]", error.extra or [])
+            detail = "; ".join(f"{item.get('key', 'body')}: {item['message']}" for item in found) or error.detail
+            in_path = bool(found) and all(item.get("source") == "path" for item in found)
+            return NotFound(detail) if in_path else Invalid(detail)
         case HTTPException() if not isinstance(error, NotAuthorizedException) and error.status_code < 500:  # noqa: PLR2004
             return _http_error(error)
         case _ if isinstance(error, UNREACHABLE):
@@ -81,11 +84,6 @@ def _as_ledger_error(error: Exception) -> LedgerError | None:
             return Unavailable("The database cannot be used just now: try again.")
         case _:
             return None
-
-
-def _validation_detail(error: ValidationException) -> str:
-    found = cast("list[dict[str, str]]", error.extra or [])
-    return "; ".join(f"{item.get('key', 'body')}: {item['message']}" for item in found) or error.detail
 
 
 def _http_error(error: HTTPException) -> LedgerError:

@@ -164,16 +164,15 @@ class File:
 
     def _write(self, content: str) -> None:
         """Atomically: a reader sees the old file or the new one, never half of it."""
-        with tempfile.NamedTemporaryFile("wb", dir=self.path.parent, prefix=".heartbeat-", delete=False) as file:
+        target = self.path.resolve()  # what a link points to, not the link
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
+        with tempfile.NamedTemporaryFile("wb", dir=target.parent, prefix=".heartbeat-", delete=False) as file:
             try:
                 file.write(content.encode())
                 file.flush()
                 os.fsync(file.fileno())
-                if self.path.exists():
-                    Path(file.name).chmod(self.path.stat().st_mode & 0o777)
-                else:
-                    Path(file.name).chmod(0o644)
-                Path(file.name).replace(self.path)
+                Path(file.name).chmod(mode)
+                Path(file.name).replace(target)
             except OSError:
                 Path(file.name).unlink(missing_ok=True)
                 raise

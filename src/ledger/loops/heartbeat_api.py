@@ -137,7 +137,7 @@ async def _instructions(db: Database, file: instructions.File, file_problem: str
 
 
 def _ran(run: RunDetail) -> RunNow:
-    decided = run.outcome in ("acted", "nothing", "refused")
+    decided = _succeeded(run)
     return RunNow(
         thread_id=run.thread_id,
         ran_successfully=decided,
@@ -150,7 +150,12 @@ def _ran(run: RunDetail) -> RunNow:
 
 
 def _activity(run: Run) -> Activity:
-    return Activity(run.finished_at.timestamp(), _summary(run), run.actions, run.outcome in ("acted", "nothing"))
+    return Activity(run.finished_at.timestamp(), _summary(run), run.actions, _succeeded(run))
+
+
+def _succeeded(run: Run) -> bool:
+    """Whether it came to a decision; whether each action passed its checks stands with the action."""
+    return run.outcome in ("acted", "nothing", "refused")
 
 
 def _summary(run: Run) -> str:
