@@ -1,0 +1,262 @@
+"""Two services on one SQLite file, killed in the middle of turns again and again: `python -m tests.chaos.kill`.
+
+Prints what it did and what the database holds afterwards; exits with 1 if a slot or an effect is lost or doubled.
+"""
+# ruff: noqa: T201 - it talks to whoever runs it
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+from anyio.abc import SocketStream
+from sqlalchemy import select
+
+from ledger import schema
+from ledger.clock import SystemClock
+from ledger.db import Database
+from ledger.posts import authors
+from ledger.posts.structs import NewPost
+from ledger.posts.tables import PostRow
+from ledger.threads import store as threads
+from ledger.threads.structs import NewThread
+from ledger.threads.tables import MessageRow
+from ledger.turns import store as turns
+from tests.chaos import Service, serving
+from tests.chaos.audit import Report, audit
+from tests.provider import Provider, provider_running, says
+
+PROCESSES = 2
+EVERY = timedelta(seconds=2)
+LATENCY = timedelta(seconds=0.2)
+TURN_SECONDS = 5
+LEASE = timedelta(seconds=TURN_SECONDS + 30)
+BETWEEN_MESSAGES = timedelta(seconds=0.03)
+
+clock = SystemClock()
+
+
+async def wait(seconds: float) -> None:
+    await clock.sleep_until(clock.now() + timedelta(seconds=seconds))
+
+
+class Deciding:
+    """A provider's mode: takes its time and always wants to act; knows who is asking by the key."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.calls = 0
+        self.under_way: Counter[str] = Counter()
+        self._provider = provider
+
+    async def __call__(self, stream: SocketStream, request: dict[str, Any]) -> None:
+        name = self._provider.headers[-1].lower().partition("bearer ")[2].split()[0]
+        self.calls += 1
+        call = self.calls
+        self.under_way[name] += 1
+        try:
+            await clock.sleep_until(clock.now() + LATENCY)
+            data = msgspec.json.decode(request["messages"][1]["content"])["data"]
+            await says(_decision(call, data))(stream, request)
+        finally:
+            self.under_way[name] -= 1
+
+
+class Chaos:
+    def __init__(self, directory: Path, provider: Provider, seeds: dict[str, str], seed: int) -> None:
+        """`seeds`: a post of a person for each thread."""
+        self.deciding = provider.mode = Deciding(provider)
+        self.services: dict[str, Service] = {}
+        self.kills = self.kills_amid_calls = self.errors = 0
+        self.said: set[str] = set()
+        self.codes: list[int] = []
+        self.last_kill = clock.now()
+        self._directory = directory
+        self._url = provider.url
+        self._seeds = seeds
+        self._random = random.Random(seed)  # noqa: S311 - chaos, not cryptography
+        self._stopping = False
+
+    async def keep_running(self, name: str) -> None:
+        """Run a service, and another one whenever it has been killed."""
+        while not self._stopping:
+            async with serving(directory=self._directory, **self._variables(name)) as service:
+                self.services[name] = service
+                code = await service.ended(patience=None)
+                del self.services[name]
+            if code != -signal.SIGKILL:
+                self.codes.append(code)
+            for line in service.log:
+                if " ERROR " in line or "Traceback" in line:
+                    self.errors += 1
+                    print(f"  {name}: {line.strip()}")
+
+    async def kill_one(self) -> None:
+        """Kill a process that has a call under way, at a random moment of the 0.3 s that follow."""
+        await wait(self._random.uniform(0, 1))
+        name = await self._busy_one()
+        await wait(self._random.uniform(0, 0.3))
+        service = self.services[name]
+        self.kills_amid_calls += self.deciding.under_way[name] > 0
+        service.process.kill()
+        self.kills += 1
+        self.last_kill = clock.now()
+        while self.services.get(name) is service:
+            await wait(0.01)
+
+    async def talk(self) -> None:
+        """People write, also while turns run; what was answered with success must be there afterwards."""
+        async with httpx.AsyncClient(timeout=10) as http:
+            while not self._stopping:
+                await clock.sleep_until(clock.now() + BETWEEN_MESSAGES)
+                if self.services:
+                    service = self._random.choice(list(self.services.values()))
+                    await self._say(http, service.url, self._random.choice(list(self._seeds)))
+
+    async def stop(self) -> None:
+        """Let every service end by itself."""
+        while len(self.services) < PROCESSES:
+            await wait(0.05)
+        self._stopping = True
+        for service in self.services.values():
+            service.process.terminate()
+
+    async def _busy_one(self) -> str:
+        while True:
+            busy = [name for name in self.services if self.deciding.under_way[name]]
+            if busy:
+                return self._random.choice(busy)
+            await wait(0.005)
+
+    async def _say(self, http: httpx.AsyncClient, url: str, thread: str) -> None:
+        said = f"m{len(self.said)}-{self._random.getrandbits(64)}"
+        body = {"messages": [{"role": "user", "content": f"About {said}.", "id": said}]}
+        comment = {"content": f"What of {said}?", "author": "Ann"}
+        try:
+            (await http.post(f"{url}/api/threads/{thread}/messages", json=body)).raise_for_status()
+            self.said.add(said)
+            if self._random.random() < 0.2:
+                (await http.post(f"{url}/api/posts/{self._seeds[thread]}/comments", json=comment)).raise_for_status()
+        except httpx.TransportError:
+            return  # it was killed
+
+    def _variables(self, name: str) -> dict[str, str]:
+        return {
+            "CRT_DATABASE_URL": "sqlite+aiosqlite:///chaos.db",
+            "CRT_HEARTBEAT_LOOP_ENABLED": "true",
+            "CRT_LLM_BASE_URL": self._url,
+            "CRT_LLM_API_KEY": name,
+            "CRT_LLM_MODEL": "stub",
+            "CRT_TURN_SECONDS": str(TURN_SECONDS),
+            "CRT_TICK_SECONDS": "0.5",
+        }
+
+
+def _decision(call: int, data: dict[str, Any]) -> dict[str, object]:
+    """A post with a title of its own; a vote on a person's post and an answer to the newest comment on it."""
+    words = " ".join(f"{call}w{n}" for n in range(8))
+    actions: list[dict[str, object]] = [{"action": "post", "board": "notes", "title": f"Call {call}", "content": words}]
+    asked = [comment for comment in data["comments"] if not comment["own"]]
+    for comment in asked[-1:]:
+        target: dict[str, object] = {"post_id": comment["post_id"]}
+        actions.append({"action": "vote", "direction": "up" if call % 2 else "down"} | target)
+        actions.append({"action": "comment", "parent_id": comment["id"], "content": words} | target)
+    return {"verdict": "act", "reasoning": "Chaos.", "summary": f"Call {call}.", "actions": actions}
+
+
+async def prepare(db: Database, count: int) -> dict[str, str]:
+    """Threads whose heartbeat is due more often than the API allows; each has a post of a person, whose id it gives."""
+    found: dict[str, str] = {}
+    async with db.write() as session:
+        now = clock.now()
+        for name in [f"t{n}" for n in range(count)]:
+            await threads.create(session, NewThread(name), now=now)
+            turn = await turns.create(session, "heartbeat", name, now=now)
+            turn = await turns.configure(session, turn, enabled=True, every_seconds=int(EVERY.total_seconds()))
+            await turns.schedule(session, turn, now + EVERY)
+            new = NewPost("A question", "What is new?", "Ann", thread_id=name)
+            found[name] = (await authors.write_post(session, new, agent="ledger", now=now)).id
+    return found
+
+
+async def cause(kills: int, count: int, seed: int) -> tuple[Chaos, Report]:
+    with tempfile.TemporaryDirectory() as directory:
+        url = f"sqlite+aiosqlite:///{directory}/chaos.db"
+        await schema.migrate(url)
+        db = Database(url)
+        seeds = await prepare(db, count)
+        async with provider_running() as provider:
+            chaos = Chaos(Path(directory), provider, seeds, seed)
+            with anyio.fail_after(120 + 15 * kills):
+                await _live(chaos, kills)
+        report = await audit(db, EVERY, served_until=chaos.last_kill)
+        await _check_said(db, chaos.said, report)
+        await db.close()
+    return chaos, report
+
+
+async def _live(chaos: Chaos, kills: int) -> None:
+    """Serve, kill, serve on until every lease of the dead has ended, and stop."""
+    async with anyio.create_task_group() as group:
+        for n in range(PROCESSES):
+            group.start_soon(chaos.keep_running, f"process-{n}")
+        group.start_soon(chaos.talk)
+        for _ in range(kills):
+            await chaos.kill_one()
+            print(f"\rkilled {chaos.kills}", end="", flush=True)
+        print(", now waiting for the leases of the dead to end")
+        await clock.sleep_until(chaos.last_kill + LEASE + timedelta(seconds=15))
+        await chaos.stop()
+
+
+async def _check_said(db: Database, said: set[str], report: Report) -> None:
+    """What people were told is kept is there, and no call was posted twice."""
+    async with db.read() as session:
+        kept = set(await session.scalars(select(MessageRow.id)))
+        titles = Counter(await session.scalars(select(PostRow.title).where(PostRow.origin == "agent")))
+    report.lost += [f"message {message}" for message in said - kept]
+    report.doubled += [f"post {title!r}" for title, n in titles.items() if n > 1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--threads", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    began = clock.now()
+    chaos, report = anyio.run(cause, given.kills, given.threads, given.seed)
+    rows = {
+        "kills": chaos.kills,
+        "  with calls under way": chaos.kills_amid_calls,
+        "calls": chaos.deciding.calls,
+        "runs recorded": report.turns,
+        "slots settled": report.settled,
+        "  collapsed into another's turn": report.collapsed,
+        "posts, comments, votes": report.effects,
+        "messages": len(chaos.said),
+        "lost": len(report.lost),
+        "doubled": len(report.doubled),
+        "otherwise wrong": len(report.wrong),
+        "errors logged": chaos.errors,
+        "exit codes of those not killed": chaos.codes,
+        "seconds": round((clock.now() - began).total_seconds()),
+    }
+    for name, value in rows.items():
+        print(f"{name:32} {value}")
+    print(f"{'runs by outcome':32} {dict(report.outcomes)}")
+    for line in (report.lost + report.doubled + report.wrong)[:50]:
+        print(f"  {line}")
+    clean = chaos.codes == [0] * PROCESSES and not chaos.errors
+    return 0 if clean and not (report.lost or report.doubled or report.wrong) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

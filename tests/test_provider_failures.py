@@ -1,0 +1,197 @@
+"""Heartbeats on a provider that fails: recorded, nothing applied, put back, and settled once it is well again."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import SocketStream
+
+from ledger.clock import ManualClock
+from tests import provider as stub
+from tests.conftest import Opener, Running
+from tests.provider import Mode, Provider, error, http, provider_running, says
+from tests.scripted import NOTHING, act, post
+
+HALF_HOUR = timedelta(minutes=30)
+TURN = timedelta(seconds=120)
+
+FAILURES: dict[str, tuple[Mode, str, str]] = {
+    "401": (error(401, "Incorrect API key."), "provider_failed", "answered 401"),
+    "404": (error(404, "No such model."), "provider_failed", "answered 404"),
+    "429": (error(429, "Slow down."), "provider_failed", "answered 429"),
+    "429 with Retry-After": (error(429, "Wait.", headers="retry-after: 5\r\n"), "provider_failed", "answered 429"),
+    "500": (error(500, "Oh no."), "provider_failed", "answered 500"),
+    "500 with a NUL": (http(500, b"a\x00b"), "provider_failed", "answered 500"),
+    "reset": (stub.reset, "provider_failed", "could not be reached"),
+    "cut": (stub.cut, "provider_failed", "could not be reached"),
+    "HTML": (http(200, "<html>Sign in</html>", kind="text/html"), "provider_failed", "not a chat completion"),
+    "half JSON": (http(200, '{"choices": [{"mess'), "provider_failed", "not a chat completion"),
+    "without choices": (http(200, '{"id": "1"}'), "provider_failed", "`choices`"),
+    "wrong types": (http(200, '{"choices": 7}'), "provider_failed", "Expected `array`"),
+    "a plain string": (http(200, '"Hello."'), "provider_failed", "Expected `object`"),
+    "refusal": (says(None, refusal="I will not."), "provider_failed", "refused: I will not"),
+    "content null": (says(None), "answer_invalid", "answer is empty"),
+    "prose": (says("I think I will post something."), "answer_invalid", "not a decision"),
+    "prose with a NUL": (says("I\x00think."), "answer_invalid", "not a decision"),
+    "a megabyte of prose": (says("word " * 200_000), "answer_invalid", "not a decision"),
+    "half an emoji": (says('{"summary": "\\ud83d"}'), "answer_invalid", "not a decision"),
+    "half a decision": (says('{"verdict": "act", "actions": [{"action": "po'), "answer_invalid", "not a decision"),
+    "an unknown action": (says(act({"action": "explode"})), "answer_invalid", "'explode'"),
+    "one unknown action of two": (says(act(post(), {"action": "explode"})), "answer_invalid", "'explode'"),
+    "an action of a wrong type": (says(act(post() | {"content": 7})), "answer_invalid", "Expected `str`"),
+    "too many actions": (says(act(*[post(str(n)) for n in range(4)])), "answer_invalid", "4 actions are too many"),
+    "a verdict without an action": (says(NOTHING | {"verdict": "act"}), "answer_invalid", "there is no action"),
+}
+ENDLESS = {"hang": stub.hang, "drip headers": stub.drip_headers, "drip body": stub.drip_body}
+
+
+@pytest.fixture
+async def provider() -> AsyncGenerator[Provider]:
+    async with provider_running() as found:
+        yield found
+
+
+@pytest.fixture
+async def served(opened: Opener, provider: Provider) -> AsyncGenerator[Running]:
+    """The application with its own client of the provider."""
+    async with opened(rules=True, llm_base_url=provider.url, llm_api_key="key", llm_model="small") as running:
+        yield running
+
+
+@pytest.mark.parametrize(("mode", "reason", "sentence"), FAILURES.values(), ids=FAILURES)
+async def test_a_failed_call_is_recorded_and_the_slot_stays_owed(
+    served: Running, provider: Provider, clock: ManualClock, mode: Mode, reason: str, sentence: str
+) -> None:
+    provider.mode = mode
+    await _say(served)
+    clock.advance(HALF_HOUR)
+    slot = clock.now()
+    await served.heartbeat.run_once()
+
+    await _assert_failed(served, provider, clock, slot, reason, sentence)
+    await _assert_settled_when_well(served, provider, clock, slot)
+
+
+@pytest.mark.parametrize("mode", ENDLESS.values(), ids=ENDLESS)
+async def test_a_call_without_an_end_is_given_up_when_the_turn_ends(
+    served: Running, provider: Provider, clock: ManualClock, mode: Mode
+) -> None:
+    provider.mode = mode
+    await _say(served)
+    clock.advance(HALF_HOUR)
+    slot = clock.now()
+    async with anyio.create_task_group() as group:
+        group.start_soon(served.heartbeat.run_once)
+        await provider.asked()
+        clock.advance(TURN)
+
+    await _assert_failed(served, provider, clock, slot, "timeout", "did not end within 120 s")
+    await _assert_settled_when_well(served, provider, clock, slot)
+
+
+async def test_a_provider_that_is_down_fails_the_turn_and_not_the_loop(opened: Opener, clock: ManualClock) -> None:
+    async with stub.nobody_listening() as address, opened(rules=True, llm_base_url=address) as running:
+        await _say(running)
+        clock.advance(HALF_HOUR)
+        await running.heartbeat.run_once()
+        (run,) = await _runs(running)
+        assert (run["outcome"], run["reason"]) == ("failed", "provider_failed")
+        assert "could not be reached" in run["error"]
+        assert _moment((await _turn(running))["next_due_at"]) > clock.now()
+
+
+async def test_a_thread_whose_provider_keeps_failing_is_tried_less_and_less_often(
+    served: Running, provider: Provider, clock: ManualClock
+) -> None:
+    provider.mode = error(500, "Oh no.")
+    await _say(served)
+    clock.advance(HALF_HOUR)
+    waits: list[float] = []
+    for _ in range(9):
+        await served.heartbeat.run_once()
+        due = _moment((await _turn(served))["next_due_at"])
+        waits.append((due - clock.now()).total_seconds())
+        clock.advance(due - clock.now())
+    for wait, expected in zip(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600], strict=True):
+        assert 0.8 * expected <= wait <= 1.2 * expected
+    assert sorted(run["attempt"] for run in await _runs(served)) == list(range(9))
+
+
+async def test_a_thread_that_backs_off_does_not_hold_up_another(
+    served: Running, provider: Provider, clock: ManualClock
+) -> None:
+    (await served.http.post("/api/threads", json={"id": "other"})).raise_for_status()
+    await _say(served)
+
+    async def fails_for_camping(stream: SocketStream, request: dict[str, Any]) -> None:
+        camping = "camping" in request["messages"][1]["content"]
+        await (error(500, "Oh no.") if camping else says(NOTHING))(stream, request)
+
+    provider.mode = fails_for_camping
+    clock.advance(HALF_HOUR)
+    await served.heartbeat.run_once()
+    assert [run["outcome"] for run in await _runs(served)] == ["failed"]
+    assert [run["outcome"] for run in await _runs(served, "other")] == ["nothing"]
+
+
+async def test_a_person_who_asks_by_hand_reads_what_went_wrong(served: Running, provider: Provider) -> None:
+    provider.mode = error(401, "Incorrect API key.")
+    before = await _turn(served)
+    answer = await served.http.post("/api/threads/default/heartbeat/run-now")
+    assert answer.status_code == 200
+    assert answer.json()["ran_successfully"] is False
+    assert "answered 401" in answer.json()["error"]
+    assert await _turn(served) == before
+
+    history = (await served.http.get("/api/threads/default/heartbeat/history")).json()
+    assert [activity["success"] for activity in history["activities"]] == [False]
+    assert "answered 401" in history["activities"][0]["summary"]
+
+
+async def _assert_failed(
+    running: Running, provider: Provider, clock: ManualClock, slot: datetime, reason: str, sentence: str
+) -> None:
+    assert len(provider.requests) == 1
+    (run,) = await _runs(running)
+    assert (run["outcome"], run["reason"], run["slots"], run["actions"]) == ("failed", reason, 0, [])
+    assert sentence in run["error"]
+    assert len(run["error"]) < 800
+    assert (await running.http.get(f"/api/runs/{run['id']}")).json()["prompt"][1]["role"] == "user"
+    assert (await running.http.get("/api/posts")).json()["items"] == []
+    turn = await _turn(running)
+    assert (_moment(turn["next_slot"]), turn["attempt"]) == (slot, 1)
+    assert clock.now() < _moment(turn["next_due_at"]) <= clock.now() + timedelta(seconds=36)
+
+
+async def _assert_settled_when_well(running: Running, provider: Provider, clock: ManualClock, slot: datetime) -> None:
+    provider.mode = says(act(post("Plans", "They want to go camping.")))
+    clock.advance(_moment((await _turn(running))["next_due_at"]) - clock.now())
+    await provider.asked(2)  # by the loop itself, which lives
+    await running.heartbeat.run_once()
+    settled, _ = await _runs(running)
+    assert (settled["outcome"], settled["slots"], settled["attempt"]) == ("acted", 1, 1)
+    assert _moment(settled["first_slot"]) == slot
+    turn = await _turn(running)
+    assert (_moment(turn["next_slot"]), turn["attempt"]) == (slot + HALF_HOUR, 0)
+    posts = (await running.http.get("/api/posts")).json()["items"]
+    assert [found["title"] for found in posts] == ["Plans"]
+
+
+async def _say(running: Running) -> None:
+    body = {"messages": [{"role": "user", "content": "Let us go camping."}]}
+    (await running.http.post("/api/threads/default/messages", json=body)).raise_for_status()
+
+
+async def _runs(running: Running, thread: str = "default") -> list[dict[str, Any]]:
+    """The runs of its heartbeat, newest first."""
+    return (await running.http.get(f"/api/runs?loop=heartbeat&thread_id={thread}")).json()["items"]
+
+
+async def _turn(running: Running) -> dict[str, Any]:
+    return (await running.http.get("/api/threads/default/loops/heartbeat")).json()
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
