@@ -79,7 +79,7 @@ def _refuse_unusable_file(url: URL) -> None:
         try:
             sqlite3.connect(url.database or "").close()
         except sqlite3.Error as error:
-            raise SchemaError(f"The database {url.database} cannot be used: {error}.") from None
+            raise SchemaError(f"The database {url} cannot be used: {error}.") from None
 
 
 def _scripts() -> ScriptDirectory:
