@@ -100,6 +100,15 @@ class Session:
         statement = sqlite_insert(row).values(values) if sqlite else postgresql_insert(row).values(values)
         return (await self._connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
+    @asynccontextmanager
+    async def undone(self) -> AsyncGenerator[None]:
+        """A part of the transaction that is taken back at its end."""
+        savepoint = await self._connection.begin_nested()
+        try:
+            yield
+        finally:
+            await savepoint.rollback()
+
     def after_commit(self, call: Callable[[], object]) -> None:
         """Have something called once the transaction is committed, and not at all if it is rolled back."""
         self._afterwards.append(call)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ledger.actions.checks import Refused, Scene
 from ledger.actions.comment import CommentAction
@@ -43,17 +43,29 @@ async def apply(session: Session, scene: Scene, actions: list[Action]) -> list[A
         try:
             results.append(await action.apply(session, scene, ordinal))
         except Refused as refusal:
-            results.append(_refused(action, scene, str(refusal)))
+            results.append(_refused(action, str(refusal)))
     return results
 
 
-def _refused(action: Action, scene: Scene, why: str) -> ActionResult:
+async def rehearse(session: Session, scene: Scene, actions: list[Action]) -> list[ActionResult]:
+    """Say what would become of each action, and leave nothing behind."""
+    async with session.undone():
+        results = await apply(session, scene, actions)
+    return [_rehearsed(result) for result in results]
+
+
+def _rehearsed(result: ActionResult) -> ActionResult:
+    """Without the ids of what was never written."""
+    post_id = None if result.action == PostAction.kind else result.post_id
+    return structs.replace(result, dry_run=True, post_id=post_id, comment_id=None)
+
+
+def _refused(action: Action, why: str) -> ActionResult:
     return ActionResult(
         action=action.kind,
         success=False,
         post_id=getattr(action, "post_id", None),
         title=getattr(action, "title", None),
         direction=getattr(action, "direction", None),
-        dry_run=scene.dry_run,
         error=why,
     )

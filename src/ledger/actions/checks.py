@@ -31,7 +31,6 @@ class Scene(Struct, frozen=True):
     run_id: str
     agent: str
     now: datetime
-    dry_run: bool
     speaks: bool
     """Whether what is posted is also said in the thread."""
 

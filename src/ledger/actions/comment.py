@@ -22,23 +22,17 @@ class CommentAction(Struct, frozen=True, tag_field="action", tag="comment"):
     async def apply(self, session: Session, scene: Scene, ordinal: int) -> ActionResult:
         check_content(self.content)
         post = await find_post(session, scene, self.post_id)
-        await self._check_target(session, post)
-        earlier = await comments.recent_of_agent(
-            session, scene.thread_id, post.board, since=scene.now - WINDOW, limit=NEWEST
-        )
-        check_new(self.content, [comment.content for comment in earlier])
-        comment_id = None if scene.dry_run else await self._write(session, scene, post, ordinal)
-        return ActionResult(
-            action="comment",
-            success=True,
-            post_id=post.id,
-            comment_id=comment_id,
-            title=post.title,
-            dry_run=scene.dry_run,
-        )
+        target = await self._check_target(session, post)
+        if not target.mentions_agent:  # two people who ask the same may get the same answer
+            earlier = await comments.recent_of_agent(
+                session, scene.thread_id, post.board, since=scene.now - WINDOW, limit=NEWEST
+            )
+            check_new(self.content, [comment.content for comment in earlier])
+        comment_id = await self._write(session, scene, post, ordinal)
+        return ActionResult(action=self.kind, success=True, post_id=post.id, comment_id=comment_id, title=post.title)
 
-    async def _check_target(self, session: Session, post: Post) -> None:
-        """The agent answers others, not itself, and each of them once."""
+    async def _check_target(self, session: Session, post: Post) -> Post | Comment:
+        """What is answered: the agent answers others, not itself, and each of them once."""
         target = post
         if self.parent_id is not None:
             target = await comments.find(session, post.id, self.parent_id)
@@ -48,6 +42,7 @@ class CommentAction(Struct, frozen=True, tag_field="action", tag="comment"):
             raise Refused("The agent does not comment on its own posts and comments.")
         if await comments.has_answer_of_agent(session, post.id, self.parent_id):
             raise Refused("The agent has answered this already.")
+        return target
 
     async def _write(self, session: Session, scene: Scene, post: Post, ordinal: int) -> str:
         comment = Comment(

@@ -28,8 +28,8 @@ class PostAction(Struct, frozen=True, tag_field="action", tag="post"):
             session, scene.thread_id, self.board, since=scene.now - WINDOW, limit=NEWEST
         )
         check_new(f"{self.title}\n{self.content}", [f"{post.title}\n{post.content}" for post in earlier])
-        post_id = None if scene.dry_run else await self._write(session, scene, ordinal)
-        return ActionResult(action="post", success=True, post_id=post_id, title=self.title, dry_run=scene.dry_run)
+        post_id = await self._write(session, scene, ordinal)
+        return ActionResult(action=self.kind, success=True, post_id=post_id, title=self.title)
 
     async def _write(self, session: Session, scene: Scene, ordinal: int) -> str:
         post = Post(

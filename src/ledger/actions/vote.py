@@ -25,14 +25,6 @@ class VoteAction(Struct, frozen=True, tag_field="action", tag="vote"):
         before = await posts.vote_of(session, post.id, scene.agent)
         if before is not None and before.value == value:
             raise Refused(f"The agent has voted {self.direction} on this post already.")
-        if not scene.dry_run:
-            vote = Vote(post.id, scene.agent, value, scene.now)
-            await posts.vote(session, post, vote, run_id=scene.run_id, ordinal=ordinal)
-        return ActionResult(
-            action="vote",
-            success=True,
-            post_id=post.id,
-            title=post.title,
-            direction=self.direction,
-            dry_run=scene.dry_run,
-        )
+        vote = Vote(post.id, scene.agent, value, scene.now)
+        await posts.vote(session, post, vote, run_id=scene.run_id, ordinal=ordinal)
+        return ActionResult(action=self.kind, success=True, post_id=post.id, title=post.title, direction=self.direction)

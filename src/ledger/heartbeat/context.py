@@ -67,6 +67,8 @@ class Context(Struct, frozen=True, kw_only=True):
     thread_title: str
     mentions: list[Mention]
     """Where people called the agent and have had no answer, oldest first."""
+    last_seq: int
+    """The thread's newest message."""
     new_messages: int
     """How many messages of people came since the last decision."""
     messages: list[Said]
@@ -77,14 +79,15 @@ class Context(Struct, frozen=True, kw_only=True):
     """How many messages of people came since the last digest."""
 
 
-async def gather(session: Session, thread_id: str, *, agent: str, watermark: int) -> Context:
-    """Read the context; `watermark` is the newest message the last decision had read."""
+async def gather(session: Session, thread_id: str, *, agent: str, watermark: int, last_seq: int) -> Context:
+    """Read the context of messages up to `last_seq`; `watermark` is the newest one the last decision had read."""
     digest = await posts.newest_of_agent(session, thread_id, DIGESTS)
     digested = await runs.seen_seq(session, digest.run_id) if digest and digest.run_id else 0
     return Context(
         agent=agent,
         thread_title=(await threads.get(session, thread_id)).title,
         mentions=[_clipped(mention) for mention in await comments.open_mentions(session, thread_id, MENTIONS)],
+        last_seq=last_seq,
         new_messages=await messages.count_said(session, thread_id, after=watermark),
         messages=[_said(message) for message in await messages.newest(session, thread_id, MESSAGES)],
         posts=[_post(post) for post in await posts.feed(session, thread_id, POSTS)],

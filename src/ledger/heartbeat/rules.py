@@ -30,6 +30,8 @@ class Ruling(NamedTuple):
     decision: Decision
     complete: bool
     """Whether all that waited fitted into the decision; if not, the next turn has something to do."""
+    read_to: int
+    """The newest message that needs no further look."""
 
 
 def decide(context: Context, archive: list[Message], *, watermark: int) -> Ruling:
@@ -42,8 +44,11 @@ def decide(context: Context, archive: list[Message], *, watermark: int) -> Rulin
     if context.undigested >= DIGEST_AT:
         actions.append(_digest(said[-context.undigested :], context.undigested))
     if not actions:
-        return Ruling(_nothing(context), complete=True)
+        return Ruling(_nothing(context), complete=True, read_to=context.last_seq)
     taken = actions[:MAX_ACTIONS]
+    complete = len(actions) <= MAX_ACTIONS
+    answered = asked[: max(0, MAX_ACTIONS - len(context.mentions))]
+    read_to = context.last_seq if complete else answered[-1].seq if answered else watermark
     return Ruling(
         Decision(
             verdict="act",
@@ -52,7 +57,8 @@ def decide(context: Context, archive: list[Message], *, watermark: int) -> Rulin
             summary=_summary(min(answers, MAX_ACTIONS), digest=len(taken) > answers, count=context.undigested),
             actions=taken,
         ),
-        complete=len(actions) <= MAX_ACTIONS,
+        complete=complete,
+        read_to=read_to,
     )
 
 

@@ -84,13 +84,14 @@ class Heartbeat:
         chosen = self._model_for(seen.config)
         record.note(context=msgspec.to_builtins(seen.context), dry_run=seen.config.dry_run)
         if chosen is None:
-            ruling = rules.decide(seen.context, seen.archive, watermark=turn.watermark)
             record.note(decided_by="rules")
-            decision, complete = ruling
+            decision, complete, read_to = rules.decide(seen.context, seen.archive, watermark=turn.watermark)
         else:
             decision, complete = await self._ask(seen, seen.context, chosen, record), True
+            read_to = seen.state.message_count
         record.note(decision=msgspec.to_builtins(decision), summary=decision.summary)
-        return Reaction(self._agent, decision, seen, basis=seen.basis if complete else turn.basis)
+        basis = seen.basis if complete else turn.basis
+        return Reaction(self._agent, decision, seen, watermark=read_to, basis=basis)
 
     async def _read(self, turn: Turn, record: Record) -> Seen | None:
         """Pass the gates and gather. None when a gate is closed: it is noted which."""
@@ -114,7 +115,10 @@ class Heartbeat:
                 seen_seq=seen.state.message_count,
             )
             thread_id = turn.thread_id
-            context = await contexts.gather(session, thread_id, agent=self._agent, watermark=turn.watermark)
+            last_seq, watermark = seen.state.message_count, turn.watermark
+            context = await contexts.gather(
+                session, thread_id, agent=self._agent, watermark=watermark, last_seq=last_seq
+            )
             by_rules = self._model_for(seen.config) is None
             archive = await messages.newest(session, thread_id, rules.ARCHIVE) if by_rules else []
             return structs.replace(seen, context=context, archive=archive)
@@ -156,11 +160,11 @@ class Heartbeat:
 class Reaction:
     """What a decision does when its turn is settled."""
 
-    def __init__(self, agent: str, decision: Decision, seen: Seen, *, basis: str) -> None:
+    def __init__(self, agent: str, decision: Decision, seen: Seen, *, watermark: int, basis: str) -> None:
         self._agent = agent
         self._decision = decision
         self._seen = seen
-        self.watermark = seen.state.message_count
+        self.watermark = watermark
         self.basis = basis
 
     async def apply(self, session: Session, run: RunDetail) -> RunDetail:
@@ -177,10 +181,10 @@ class Reaction:
             run_id=run.id,
             agent=self._agent,
             now=run.finished_at,
-            dry_run=run.dry_run,
             speaks=self._seen.config.target == "last",
         )
-        results = await actions.apply(session, scene, self._decision.actions)
+        attempt = actions.rehearse if run.dry_run else actions.apply
+        results = await attempt(session, scene, self._decision.actions)
         if any(result.success for result in results):
             return structs.replace(run, outcome="acted", actions=results)
         return structs.replace(run, outcome="refused", reason="all_refused", actions=results)
