@@ -1,5 +1,6 @@
 """What tests stand on: a clock that is set by hand, a scripted model, real databases, and the application over ASGI."""
 
+import asyncio
 import logging
 import os
 import shutil
@@ -12,7 +13,9 @@ from typing import NoReturn
 import httpx
 import pytest
 from msgspec import structs
-from sqlalchemy import text
+from sqlalchemy import URL, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ledger import schema
 from ledger.app import Ledger, create_app
@@ -51,10 +54,18 @@ async def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def empty_postgres() -> str:
-    """A migrated PostgreSQL database; its tables are emptied before each test that asks for it."""
-    await _rebuild(POSTGRES_URL)
-    return POSTGRES_URL
+async def empty_postgres(worker_id: str) -> str:
+    """A migrated PostgreSQL database; its tables are emptied before each test that asks for it.
+
+    Each of several test processes has one of its own, beside the one that was named.
+    """
+    url = make_url(POSTGRES_URL)
+    if worker_id != "master":
+        url = url.set(database=f"{url.database}_{worker_id}")
+        await _create(url)
+    rendered = url.render_as_string(hide_password=False)
+    await _rebuild(rendered)
+    return rendered
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -137,6 +148,24 @@ def settings_for(empty_sqlite: Path, folder: Path) -> Settings:
 
 
 @asynccontextmanager
+async def in_a_task_of_its_own(context: AbstractAsyncContextManager[Running]) -> AsyncGenerator[Running]:
+    """Keep a context open over many tests: fixtures of several scopes end in another order than they began."""
+    entered: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+    end = asyncio.Event()
+
+    async def hold() -> None:
+        async with context as running:
+            entered.set_result(running)
+            await end.wait()
+
+    task = asyncio.create_task(hold())
+    await asyncio.wait({entered, task}, return_when=asyncio.FIRST_COMPLETED)
+    yield entered.result()
+    end.set()
+    await task
+
+
+@asynccontextmanager
 async def served(app: Ledger, headers: dict[str, str]) -> AsyncGenerator[Running]:
     transport = httpx.ASGITransport(app)  # pyright: ignore[reportArgumentType] - httpx types ASGI more narrowly
     async with (
@@ -150,7 +179,7 @@ async def served(app: Ledger, headers: dict[str, str]) -> AsyncGenerator[Running
 async def refusing(empty_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Running]:
     """One application for all tests that only send what it refuses, whatever its database."""
     settings = settings_for(empty_sqlite, tmp_path_factory.mktemp("refusing"))
-    async with served(create_app(settings, clock=ManualClock(START)), {}) as running:
+    async with in_a_task_of_its_own(served(create_app(settings, clock=ManualClock(START)), {})) as running:
         yield running
 
 
@@ -180,6 +209,15 @@ def _without_postgres() -> NoReturn:
     if os.environ.get("LEDGER_TEST_REQUIRE_POSTGRES"):  # noqa: TID251 - set by CI
         pytest.fail(why)
     pytest.skip(why)
+
+
+async def _create(url: URL) -> None:
+    engine = create_async_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        known = text("SELECT 1 FROM pg_database WHERE datname = :name").bindparams(name=url.database)
+        if (await connection.execute(known)).first() is None:
+            await connection.execute(text(f'CREATE DATABASE "{url.database}"'))
+    await engine.dispose()
 
 
 async def _rebuild(url: str) -> None:

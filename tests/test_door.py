@@ -11,7 +11,7 @@ from msgspec import structs
 
 from ledger.app import create_app
 from ledger.clock import ManualClock
-from tests.conftest import START, Opener, Running, served, settings_for
+from tests.conftest import START, Opener, Running, in_a_task_of_its_own, served, settings_for
 
 TOKEN = "a long random value"  # noqa: S105 - of this test's own server
 PANEL = "https://panel.example"
@@ -29,7 +29,7 @@ async def guarded(empty_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The application with a token and one origin that may call it; the client sends neither by itself."""
     settings = settings_for(empty_sqlite, tmp_path_factory.mktemp("guarded"))
     guarded = structs.replace(settings, api_token=TOKEN, cors_origins=(PANEL,))
-    async with served(create_app(guarded, clock=ManualClock(START)), {}) as app:
+    async with in_a_task_of_its_own(served(create_app(guarded, clock=ManualClock(START)), {})) as app:
         yield app
 
 
