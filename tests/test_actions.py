@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.actions.checks import SIMILARITY, similarity, words
 from ledger.clock import ManualClock
-from tests.conftest import Opener, Running
+from tests.conftest import Opener, Running, on_sqlite
 from tests.scripted import NOTHING, ScriptedModel, act, post
 
 CONFIG = "/api/threads/default/heartbeat/config"
@@ -102,6 +102,7 @@ async def test_nothing_is_a_decision_that_writes_nothing(asked: Running, model: 
     assert (run["outcome"], run["reason"]) == ("nothing", "decided_nothing")
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("action", "error"),
     [

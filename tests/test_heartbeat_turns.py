@@ -9,7 +9,7 @@ import pytest
 
 from ledger.clock import ManualClock
 from ledger.llm import ChatRequest, ModelError
-from tests.conftest import START, Opener, Running
+from tests.conftest import START, Opener, Running, on_sqlite
 from tests.scripted import NOTHING, Paused, ScriptedModel, act, post
 from tests.toy import eventually
 
@@ -376,6 +376,7 @@ WRONG: dict[str, str | dict[str, object]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("wrong", list(WRONG))
 async def test_an_answer_that_is_no_decision_fails_the_turn_and_writes_nothing(
     running: Running, model: ScriptedModel, clock: ManualClock, wrong: str

@@ -10,7 +10,7 @@ import pytest
 
 from ledger.clock import ManualClock
 from ledger.llm import ChatRequest
-from tests.conftest import START, Opener, Running
+from tests.conftest import START, Opener, Running, on_sqlite
 from tests.scripted import NOTHING, ModelError, Paused, ScriptedModel, act, post
 
 Json = dict[str, Any]
@@ -129,6 +129,7 @@ async def test_what_is_out_of_bounds_is_refused_and_nothing_changes(
     assert (await _get(refusing, CONFIG))["config"] == DEFAULTS
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -145,6 +146,7 @@ async def test_the_bounds_themselves_are_fine(running: Running, name: str, value
         assert (await _set(running, CONFIG, {name: value}))["config"] == DEFAULTS | {name: value}
 
 
+@on_sqlite
 @pytest.mark.parametrize(("start", "end"), [(0, 0), (8, 8), (None, 0)])
 async def test_hours_that_never_open_are_reported(running: Running, start: int | None, end: int) -> None:
     hours = {"active_hours_start": start, "active_hours_end": end}
@@ -260,7 +262,11 @@ async def test_history_counts_decisions_and_failures_but_not_skips(
     told = await _get(running, HISTORY)
     assert told["total_runs"] == 3
     shown = [(activity["summary"], activity["success"]) for activity in told["activities"]]
-    assert shown == [("Try.", True), ("Nothing to do.", True), ("Down.", False)]
+    assert shown == [
+        ("No action passed its checks: There is no post 'x' in this thread.", True),
+        ("Nothing to do.", True),
+        ("Down.", False),
+    ]
     assert [activity["timestamp"] - NOON for activity in told["activities"]] == [1803, 1802, 1801]
     assert told["activities"][0]["actions"][0]["direction"] == "up"
     short = await _get(running, f"{HISTORY}?limit=1")
@@ -297,6 +303,7 @@ async def test_heartbeat_md_is_saved_and_read(running: Running, tmp_path: Path, 
     assert await _get(running, HEARTBEAT_MD) == saved
 
 
+@on_sqlite
 @pytest.mark.parametrize("content", ["", "# Only a heading", "- Work\n<!-- never closed", "<!--"])
 async def test_odd_content_is_saved_with_problems_and_refused_when_strict(running: Running, content: str) -> None:
     await _set(running, HEARTBEAT_MD, {"content": "- Before"})
@@ -313,6 +320,7 @@ async def test_good_content_passes_when_strict(running: Running) -> None:
     assert (await _set(running, f"{HEARTBEAT_MD}?strict=true", {"content": "- Work"}))["problems"] == []
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from ledger.clock import ManualClock
-from tests.conftest import Opener, Running
+from tests.conftest import Opener, Running, on_sqlite
 from tests.scripted import ScriptedModel, act, post
 
 Json = dict[str, Any]
@@ -254,6 +254,7 @@ async def test_the_agents_post_edited_by_a_person_does_not_call_the_agent(
     assert (edited["origin"], edited["mentions_agent"], edited["content"]) == ("agent", False, "Hey @ledger")
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [

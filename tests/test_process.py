@@ -221,8 +221,8 @@ async def test_a_port_in_use_ends_with_1_and_says_so(tmp_path: Path) -> None:
         async with started("serve", "--port", port, directory=tmp_path) as process:
             code = await process.ended()
     assert code == 1, process.log
-    assert port in process.log[-1]
-    assert "in use" in process.log[-1]
+    assert f"127.0.0.1:{port}" in process.log[-1]
+    assert "already in use" in process.log[-1]
     assert "Traceback" not in "".join(process.log)
 
 

@@ -10,7 +10,7 @@ from anyio.abc import SocketStream
 
 from ledger.clock import ManualClock
 from tests import provider as stub
-from tests.conftest import Opener, Running
+from tests.conftest import Opener, Running, on_sqlite
 from tests.provider import Mode, Provider, error, http, provider_running, says
 from tests.scripted import NOTHING, act, post
 
@@ -60,6 +60,7 @@ async def served(opened: Opener, provider: Provider) -> AsyncGenerator[Running]:
         yield running
 
 
+@on_sqlite
 @pytest.mark.parametrize(("mode", "reason", "sentence"), FAILURES.values(), ids=FAILURES)
 async def test_a_failed_call_is_recorded_and_the_slot_stays_owed(
     served: Running, provider: Provider, clock: ManualClock, mode: Mode, reason: str, sentence: str

@@ -15,7 +15,7 @@ from ledger.heartbeat.context import Context
 from ledger.heartbeat.rules import DIGEST_AT, decide, nearest
 from ledger.posts.structs import Mention
 from ledger.threads.structs import Message
-from tests.conftest import START, Opener, Running
+from tests.conftest import START, Opener, Running, on_sqlite
 
 HALF_HOUR = timedelta(minutes=30)
 FACTS = ("The ferry leaves at nine.", "Ada likes oranges.", "The tent is in the cellar.")
@@ -86,6 +86,7 @@ async def test_a_mention_in_a_comment_is_answered_once_under_that_comment(ruled:
     assert "The tent is in the cellar." in answer["content"]
 
 
+@on_sqlite
 @pytest.mark.parametrize("content", ["mail me at ledger@example.org", "`@ledger`", "@ledgers, all of you", "ledger"])
 async def test_what_only_looks_like_a_mention_is_not_answered(ruled: Running, clock: ManualClock, content: str) -> None:
     asked = await _write(ruled, "/api/posts", title="Hm", content=content)

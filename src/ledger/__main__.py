@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import socket
 import sys
 from collections.abc import Coroutine
 from types import FrameType
@@ -65,8 +66,8 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)  # pyright: ignore[reportArgumentType]
         for server in self.servers if self.started else []:
-            for socket in server.sockets:
-                host, port = socket.getsockname()[:2]
+            for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
                 log.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
 
@@ -136,10 +137,13 @@ def _serve(settings: Settings) -> int:
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server = Server(config, app, patience=settings.stop_grace_seconds + _SECONDS_TO_ANSWER)
-    try:
-        server.run()
-    except SystemExit:
-        return 1  # it could not listen, and has said why
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:  # before the loops start, so that nothing happens where the port is taken
+        listening = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        sys.stderr.write(f"ledger: Cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
+        return 1
+    server.run(sockets=[listening])
     gc.freeze()  # the interpreter's last collection would walk all modules for a quarter of a second
     return 0 if server.started else 1
 

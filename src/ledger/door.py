@@ -12,10 +12,11 @@ import msgspec
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from ledger.db import new_id
-from ledger.errors import LedgerError, Malformed, Misdirected, NotJson, Unauthorized
+from ledger.errors import Forbidden, LedgerError, Malformed, Misdirected, NotJson, Unauthorized
 from ledger.settings import Settings
 
 _LIVE = "/health/live"
+_SAFE = ("GET", "HEAD", "OPTIONS")
 _PROBLEM = b"application/problem+json"
 
 Headers = dict[bytes, bytes]
@@ -52,6 +53,8 @@ class Door:
         if self._is_preflight(scope, headers) or scope["path"] == _LIVE:
             return
         self._check_token(headers)
+        if scope["method"] not in _SAFE:
+            self._check_origin(headers)
         has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         if has_body and not _is_json(headers.get(b"content-type", b"")):
             raise NotJson("The body must be JSON: send it with Content-Type: application/json.")
@@ -70,6 +73,17 @@ class Door:
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
             raise Unauthorized("Send the token of this server: Authorization: Bearer TOKEN.")
 
+    def _check_origin(self, headers: Headers) -> None:
+        """Against pages of other sites, which a browser lets send requests without a body or a question."""
+        origin = headers.get(b"origin")
+        if origin is None or self._admits(origin):
+            return
+        if origin.partition(b"://")[2] != headers.get(b"host"):
+            raise Forbidden(f"Pages of {origin.decode('latin-1')!r} may not do this: add it to CRT_CORS_ORIGINS.")
+
+    def _admits(self, origin: bytes) -> bool:
+        return origin in self._origins or b"*" in self._origins
+
     def _is_preflight(self, scope: HTTPScope, headers: Headers) -> bool:
         asks = scope["method"] == "OPTIONS" and b"access-control-request-method" in headers
         return asks and bool(self._origins)
@@ -81,7 +95,7 @@ class Door:
         if error.status == Unauthorized.status:
             answer.append((b"www-authenticate", b"Bearer"))
         origin = headers.get(b"origin", b"")
-        if origin in self._origins or (origin and b"*" in self._origins):
+        if origin and self._admits(origin):
             answer += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
         await send({"type": "http.response.start", "status": error.status, "headers": answer})
         content = b"" if scope["method"] == "HEAD" else body

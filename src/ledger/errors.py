@@ -3,6 +3,7 @@
 LedgerError
 ├── Malformed     400  the request cannot be read
 ├── Unauthorized  401  no token, or a wrong one
+├── Forbidden     403  a page of another origin asks for a change
 ├── NotFound      404  nothing has this name
 ├── Conflict      409  not now: something else is under way
 ├── TooLarge      413  more than this server takes
@@ -49,6 +50,10 @@ class Malformed(LedgerError):
 
 class Unauthorized(LedgerError):
     status, title = 401, "Unauthorized"
+
+
+class Forbidden(LedgerError):
+    status, title = 403, "Forbidden"
 
 
 class NotFound(LedgerError):

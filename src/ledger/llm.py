@@ -16,6 +16,7 @@ CONNECT_SECONDS = 5.0
 """How long a connection to the provider may take to open."""
 
 _SHOWN = 300
+_IMPOSSIBLE_TOKENS = 2**31
 _NO_KEY = "none"  # local servers ask for no key, but the client insists on one
 
 
@@ -172,15 +173,14 @@ def _body(request: ChatRequest) -> dict[str, Any]:
 
 
 def _status(error: Any) -> str:  # noqa: ANN401 - openai is imported late
-    said = " ".join(str(error.response.text).split())[:_SHOWN]
-    return f"The provider answered {error.status_code}: {said or 'nothing more'}"
+    return f"The provider answered {error.status_code}: {_readable(error.response.text) or 'nothing more'}"
 
 
 def _answer(request: ChatRequest, raw: bytes, latency: timedelta) -> ChatAnswer:
     try:
         completion = msgspec.json.decode(raw, type=_Completion)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        said = " ".join(raw[:_SHOWN].decode(errors="replace").split())
+        said = _readable(raw[:_SHOWN].decode(errors="replace"))
         raise ModelError(f"The provider's answer is not a chat completion ({error}): {said}") from None
     if not completion.choices:
         raise ModelError("The provider's answer has no choices.")
@@ -191,7 +191,17 @@ def _answer(request: ChatRequest, raw: bytes, latency: timedelta) -> ChatAnswer:
     return ChatAnswer(
         text=message.content or "",
         model=completion.model or request.model,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
+        prompt_tokens=_count(usage.prompt_tokens),
+        completion_tokens=_count(usage.completion_tokens),
         latency=latency,
     )
+
+
+def _count(tokens: int | None) -> int | None:
+    """A number of tokens, if it can be one."""
+    return tokens if tokens is not None and 0 <= tokens < _IMPOSSIBLE_TOKENS else None
+
+
+def _readable(text: str) -> str:
+    """The beginning of what a provider said, in one line and without control characters."""
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:_SHOWN]

@@ -73,11 +73,15 @@ class Variable(NamedTuple):
     meaning: str
 
 
+def _printable(value: str) -> str:
+    if not value.isprintable():  # which half of a surrogate pair, bytes that are not UTF-8, is not either
+        raise SettingError("write printable UTF-8 text")
+    return value
+
+
 def _text(value: str) -> str:
     if not value.strip():
         raise SettingError("must not be empty")
-    if not value.isprintable():
-        raise SettingError("write printable UTF-8 text")
     return value.strip()
 
 
@@ -234,7 +238,7 @@ def is_loopback(host: str) -> bool:
 
 def _read(variable: Variable, name: str, text: str) -> object:
     try:
-        return variable.read(text)
+        return variable.read(_printable(text))
     except SettingError as error:
         has_password = variable.field == "llm_base_url" and "@" in text
         shown = "…" if variable.field in _SECRET or has_password else text

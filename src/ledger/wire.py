@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, InternalServerException, NotAutho
 from litestar.params import QueryParameter, SkipValidation
 
 from ledger.db import UNREACHABLE
-from ledger.errors import Invalid, LedgerError, Malformed, NotFound, Problem, Unavailable
+from ledger.errors import Invalid, LedgerError, Malformed, NotFound, Problem, TooLarge, Unavailable
 
 T = TypeVar("T")
 
@@ -88,6 +88,8 @@ def _as_ledger_error(error: Exception) -> LedgerError | None:
 
 def _http_error(error: HTTPException) -> LedgerError:
     """An error of the framework's own, such as a path that nobody serves."""
+    if error.status_code == TooLarge.status:
+        return TooLarge("The body is larger than 4 MiB: send less at once.")
     known = LedgerError(error.detail)
     names = {kind.status: kind.title for kind in LedgerError.__subclasses__()}
     known.status = error.status_code  # pyright: ignore[reportAttributeAccessIssue] - as the framework has it

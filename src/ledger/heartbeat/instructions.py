@@ -1,9 +1,11 @@
 """HEARTBEAT.md: every version is a row, the newest is in force, and a file on disk is a way to write one."""
 
+import errno
 import hashlib
 import logging
 import os
 import re
+import stat
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -109,7 +111,7 @@ class File:
         if stamp is None or stamp == self._stamp:
             return
         async with self._lock:
-            content = self._read()
+            content = await anyio.to_thread.run_sync(self._read)
             if content is not None and content != self._content:
                 await self._import(content)
             self._stamp = stamp
@@ -130,7 +132,11 @@ class File:
 
     async def _import(self, content: str) -> None:
         async with self._db.write() as session:
-            if not (self._first and await was_ever(session, content)):
+            if self._first and await was_ever(session, content):
+                current = await in_force(session)
+                if current is not None and current.content != content:
+                    self._refuse("it is an earlier version; change it, or save it through the API")
+            else:
                 version = await save(session, content, now=self._clock.now())
                 log.info("Instructions version %d is in force, from %s", version.version, self.path)
         self._content, self._first = content, False
@@ -139,7 +145,7 @@ class File:
         """The file's content, if it may be in force."""
         self.problem = None
         try:
-            content = self.path.read_bytes().decode("utf-8-sig")
+            content = _bytes_of(self.path).decode("utf-8-sig")
             _check(content)
         except OSError as error:
             self._refuse(f"it cannot be read: {error.strerror}")
@@ -157,10 +163,10 @@ class File:
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:
-            stat = self.path.stat()
+            found = self.path.stat()
         except OSError:
             return None
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def _write(self, content: str) -> None:
         """Atomically: a reader sees the old file or the new one, never half of it."""
@@ -178,10 +184,17 @@ class File:
                 raise
 
 
+def _bytes_of(path: Path) -> bytes:
+    """A file's beginning, one byte more than may be in force; opening anything but a file might never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
 def _check(content: str) -> None:
-    size = len(content.encode())
-    if size > MAX_BYTES:
-        raise TooLarge(f"The instructions have {size:,} bytes; at most {MAX_BYTES:,} (64 KiB) are allowed.")
+    if len(content.encode()) > MAX_BYTES:
+        raise TooLarge(f"The instructions have more than {MAX_BYTES:,} bytes (64 KiB).")
     if "\x00" in content:
         raise Invalid("The instructions hold a NUL character: remove it.")
 

@@ -14,13 +14,15 @@ from ledger.posts.ranking import mentions
 from ledger.posts.structs import MAX_TITLE, Mention
 from ledger.threads.structs import Message
 
-ARCHIVE = 200
+ARCHIVE = 1_000
 """How many of the newest messages answers are looked for in."""
 
 DIGEST_AT = 10
 """How many undigested messages make a digest."""
 
 _RANKED = 60
+_K1, _B = 1.2, 0.75
+_TERM = _K1 + 1
 _QUOTES = 3
 _QUOTED = 300
 _QUESTION_MARKS = ("?", "\uff1f", "\u061f")  # Latin, full-width, Arabic
@@ -63,20 +65,19 @@ def decide(context: Context, archive: list[Message], *, watermark: int) -> Rulin
 
 
 def nearest(question: str, said: list[Message], limit: int) -> list[Message]:
-    """The messages that share the rarest words with a question, best first.
+    """The messages nearest to a question, best first.
 
-    Weight of a word: inverse document frequency, log(1 + N / n). Score of a message: the weights of the shared words
-    over the square root of its number of words, so that long messages do not win by length.
+    Okapi BM25 (Robertson et al. 1994) over sets of words, with its usual k1 = 1.2 and b = 0.75.
     """
     sets = [words(message.content) for message in said]
-    weight = _weights(sets)
-    wanted = words(question)
+    weight, wanted = _weights(sets), words(question)
+    average = sum(map(len, sets)) / (len(sets) or 1) or 1
     scored = [
-        (sum(weight[word] for word in wanted & own) / math.sqrt(len(own) or 1), message.seq, message)
+        (sum(weight[word] for word in wanted & own) * _TERM / (1 + _K1 * (1 - _B + _B * len(own) / average)), message)
         for own, message in zip(sets, said, strict=True)
     ]
-    best = sorted((row for row in scored if row[0] > 0), key=lambda row: (-row[0], -row[1]))
-    return [message for _, _, message in best[:limit]]
+    best = sorted((row for row in scored if row[0] > 0), key=lambda row: (-row[0], -row[1].seq))
+    return [message for _, message in best[:limit]]
 
 
 def central(said: list[Message], limit: int) -> list[Message]:
@@ -96,8 +97,9 @@ def central(said: list[Message], limit: int) -> list[Message]:
 
 
 def _weights(sets: list[frozenset[str]]) -> dict[str, float]:
+    """Inverse document frequency of each word, log(1 + (N - n + 0.5) / (n + 0.5))."""
     counts = Counter(word for own in sets for word in own)
-    return {word: math.log(1 + len(sets) / count) for word, count in counts.items()}
+    return {word: math.log(1 + (len(sets) - n + 0.5) / (n + 0.5)) for word, n in counts.items()}
 
 
 def _asks(message: Message, agent: str) -> bool:

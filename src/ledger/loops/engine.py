@@ -42,6 +42,7 @@ class Loop:
         self._turn_ended = anyio.Event()
         self._running: set[anyio.CancelScope] = set()
         self._draining = False
+        self._runs = True
         self._passing = anyio.Lock()
         self._last_pass_at: datetime | None = None
         self._agenda = Agenda(work, clock)
@@ -186,6 +187,7 @@ class Loop:
             is_due = nearest is not None and nearest <= now and not self._draining
             due = await turns.count_due(session, self.name, now=now, most=self._places.total) if is_due else 0
         self._last_pass_at = now
+        self._tell(wanted=wanted)
         if not wanted:
             self.cancel_turns()
         if not due:
@@ -202,6 +204,13 @@ class Loop:
         finally:
             self._places.give_back(taken - len(claimed))
         return now if claimed else now + self._tick
+
+    def _tell(self, *, wanted: bool) -> None:
+        if not wanted and self._runs:
+            log.info("[%s_LOOP] Stopped: it claims nothing until it is started", self.work.label)
+        elif wanted and not self._runs:
+            log.info("[%s_LOOP] Runs again", self.work.label)
+        self._runs = wanted
 
     async def _claim(self, limit: int, now: datetime) -> list[Turn]:
         until = now + self._turn_limit + LEASE_MARGIN
@@ -280,8 +289,10 @@ class Loop:
         try:
             run, next_due_at = await self._settling.settle(turn, record.run, effects)
         except Exception as error:  # noqa: BLE001 - it is logged, and nothing was written
-            self._note_failure(record, "internal_error", f"{type(error).__name__}: {error}", error)
-            run, next_due_at = await self._settling.settle(turn, record.run, None)
+            # A record of its own, in case it was what had been noted that could not be written.
+            failed = Record(self._blank(turn, record.run.trigger))
+            self._note_failure(failed, "internal_error", f"{type(error).__name__}: {error}", error)
+            run, next_due_at = await self._settling.settle(turn, failed.run, None)
         if next_due_at is not None and next_due_at < self._clock.now() + self._tick:
             self.wake_up()
         return run

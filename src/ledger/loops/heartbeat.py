@@ -24,6 +24,9 @@ from ledger.threads import store as threads
 from ledger.threads.structs import Message
 from ledger.turns.structs import LoopName, Turn
 
+_SUMMARY = 500
+"""How much of a decision's summary people are shown in lists; the decision itself is kept whole."""
+
 
 class Seen(Struct, frozen=True):
     """All a turn reads before it decides, in one transaction."""
@@ -89,7 +92,7 @@ class Heartbeat:
         else:
             decision, complete = await self._ask(seen, seen.context, chosen, record), True
             read_to = seen.state.message_count
-        record.note(decision=msgspec.to_builtins(decision), summary=decision.summary)
+        record.note(decision=msgspec.to_builtins(decision), summary=decision.summary[:_SUMMARY])
         basis = seen.basis if complete else turn.basis
         return Reaction(self._agent, decision, seen, watermark=read_to, basis=basis)
 
@@ -187,7 +190,8 @@ class Reaction:
         results = await attempt(session, scene, self._decision.actions)
         if any(result.success for result in results):
             return structs.replace(run, outcome="acted", actions=results)
-        return structs.replace(run, outcome="refused", reason="all_refused", actions=results)
+        summary = f"No action passed its checks: {results[0].error}"
+        return structs.replace(run, outcome="refused", reason="all_refused", summary=summary, actions=results)
 
 
 def _basis(state: threads.State, config: Config, version: instructions.Version | None) -> str:

@@ -19,6 +19,8 @@ _BACKOFF_SECONDS = 30
 _BACKOFF_CAP_SECONDS = 3_600
 _MOVED_ON_TRIES = 2
 
+_SWITCHED_OFF = "It is switched off for this thread."
+
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +57,8 @@ class Settling:
                 return None, None
             run = structs.replace(run, finished_at=self._clock.now())
             if not current.enabled:
-                run, effects = structs.replace(run, outcome="skipped", reason="disabled", error=None), None
+                run = structs.replace(run, outcome="skipped", reason="disabled", error=None, summary=_SWITCHED_OFF)
+                effects = None
             if effects is not None:
                 run = await effects.apply(session, run)
             if effects is not None and run.reason != "moved_on":

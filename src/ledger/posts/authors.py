@@ -1,5 +1,6 @@
 """What people do to the ledger: they may not pose as the agent, and what they do counts as news."""
 
+import unicodedata
 from datetime import datetime
 
 import msgspec
@@ -40,6 +41,8 @@ async def edit_post(session: Session, post_id: str, change: PostChange, *, agent
     post = await _locked_post(session, post_id)
     title = post.title if change.title is UNSET else change.title
     content = post.content if change.content is UNSET else change.content
+    if (title, content) == (post.title, post.content):
+        return post
     calls = post.origin != "agent" and mentions(f"{title}\n\n{content}", agent)
     return await store.change(session, post, title=title, content=content, mentions_agent=calls, now=now)
 
@@ -110,6 +113,12 @@ async def _news(session: Session, thread_id: str) -> None:
     await threads.stir(session, thread_id)
 
 
+def _looks(name: str) -> str:
+    """A name without what cannot be seen in it: case, width, control and format characters."""
+    shown = (mark for mark in unicodedata.normalize("NFKC", name) if unicodedata.category(mark) not in ("Cc", "Cf"))
+    return "".join(shown).strip().casefold()
+
+
 def _check_name(voter: str) -> None:
     try:
         msgspec.convert(voter, Author)
@@ -118,5 +127,5 @@ def _check_name(voter: str) -> None:
 
 
 def _not_the_agent(what: str, name: str, agent: str) -> None:
-    if name.strip().casefold() == agent.casefold():
+    if _looks(name) == _looks(agent):
         raise Invalid(f"The {what} {name!r} is the agent's own name: use another one.")

@@ -1,13 +1,14 @@
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
 
 from ledger.db import Database
+from ledger.errors import Invalid
 from ledger.runs import store
 from ledger.runs.structs import Outcome, Reason, Run, RunDetail, RunFilter
-from ledger.threads.structs import Page
+from ledger.threads.structs import FIRST_YEAR, LAST_YEAR, Page
 from ledger.turns.structs import LoopName
 from ledger.wire import Cursor, Given, Limit
 
@@ -17,6 +18,14 @@ WithOutcome = Annotated[Outcome | None, QueryParameter(description="Only runs th
 WithReason = Annotated[Reason | None, QueryParameter(description="Only runs that did not act for this reason.")]
 Since = Annotated[datetime | None, QueryParameter(description="Only runs that started at this moment or later.")]
 Until = Annotated[datetime | None, QueryParameter(description="Only runs that started before this moment.")]
+
+
+def _checked(name: str, moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise Invalid(f"`{name}` is out of range: write a year from {FIRST_YEAR} to {LAST_YEAR}.")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class RunController(Controller):
@@ -37,7 +46,7 @@ class RunController(Controller):
         cursor: Cursor = None,
     ) -> Page[Run]:
         """Runs, the one started last first. Moments without an offset are UTC."""
-        wanted = RunFilter(thread_id, loop, outcome, reason, since, until)
+        wanted = RunFilter(thread_id, loop, outcome, reason, _checked("since", since), _checked("until", until))
         async with db.read() as session:
             return await store.page(session, wanted, limit=limit, cursor=cursor)
 

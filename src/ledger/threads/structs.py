@@ -14,7 +14,7 @@ Title = Annotated[str, Meta(max_length=200)]
 Timezone = Annotated[str, Meta(max_length=64, description="An IANA time zone, such as Europe/Paris.")]
 Moment = Annotated[datetime, Meta(tz=True)]
 
-_FIRST_YEAR, _LAST_YEAR = 2, 9998  # so that a moment stays one in every time zone
+FIRST_YEAR, LAST_YEAR = 2, 9998  # so that a moment stays one in every time zone
 
 T = TypeVar("T")
 
@@ -74,8 +74,8 @@ class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
     """When it was said; now, if absent. Sent again with the same moment, role and content it is a duplicate."""
 
     def __post_init__(self) -> None:
-        if self.created_at is not None and not _FIRST_YEAR <= self.created_at.year <= _LAST_YEAR:
-            raise ValueError(f"`created_at` is out of range: write a year from {_FIRST_YEAR} to {_LAST_YEAR}")
+        if self.created_at is not None and not FIRST_YEAR <= self.created_at.year <= LAST_YEAR:
+            raise ValueError(f"`created_at` is out of range: write a year from {FIRST_YEAR} to {LAST_YEAR}")
 
 
 class NewMessages(Struct, frozen=True, forbid_unknown_fields=True):
