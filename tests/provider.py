@@ -41,7 +41,7 @@ def says(text: str | dict[str, object] | None, **message: object) -> Mode:
     return completion({"role": "assistant", "content": content, **message})
 
 
-def completion(message: dict[str, object], *, with_usage: bool = True) -> Mode:
+def completion(message: dict[str, object], *, with_usage: bool = True, usage: dict[str, object] | None = None) -> Mode:
     body: dict[str, object] = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -49,7 +49,7 @@ def completion(message: dict[str, object], *, with_usage: bool = True) -> Mode:
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
     }
     if with_usage:
-        body["usage"] = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+        body["usage"] = usage or {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
     return http(200, msgspec.json.encode(body))
 
 

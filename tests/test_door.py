@@ -311,3 +311,29 @@ async def test_a_missing_body_is_refused_in_words(running: Running) -> None:
     answer = await running.http.post("/api/threads")
     assert answer.status_code in {400, 422}
     assert "body" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://panel.example.evil"]
+)
+async def test_a_page_of_another_origin_changes_nothing(guarded: Running, origin: str) -> None:
+    answer = await guarded.http.post("/api/loops/reflection/stop", headers={"Origin": origin} | _bearer(TOKEN))
+    assert answer.status_code == 403
+    (reflection, *_) = (await guarded.http.get("/api/loops", headers=_bearer(TOKEN))).json()
+    assert reflection["running"] is True
+
+
+@pytest.mark.parametrize("origin", [PANEL, "http://127.0.0.1:8000"])
+async def test_the_panel_and_the_servers_own_pages_may_change_things(guarded: Running, origin: str) -> None:
+    answer = await guarded.http.post("/api/loops/reflection/start", headers={"Origin": origin} | _bearer(TOKEN))
+    assert answer.status_code == 200
+
+
+async def test_an_operation_without_a_body_takes_an_empty_one_and_no_fields(running: Running) -> None:
+    path = "/api/threads/default/heartbeat/run-now"
+    for body in (b"", b"{}", b"null"):
+        answer = await running.http.post(path, content=body, headers=JSON if body else {})
+        assert answer.status_code == 200, body
+    answer = await running.http.post(path, json={"dry_run": True})
+    assert answer.status_code == 422
+    assert "dry_run" in answer.json()["detail"]

@@ -3,6 +3,7 @@
 # Small files on the test's own disk, while nothing else waits:
 # ruff: noqa: ASYNC240
 
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -309,3 +310,21 @@ async def test_a_save_mends_a_bad_file(opened: Opener, file: Path) -> None:
         assert (await _save(running, "- Work"))["problems"] == []
         assert (await _shown(running))["problems"] == []
     assert file.read_text() == "- Work"
+
+
+async def test_what_is_no_regular_file_is_reported_and_never_opened(opened: Opener, file: Path) -> None:
+    os.mkfifo(file)
+    async with opened() as running:
+        (problem,) = (await _shown(running))["problems"]
+    assert "not a regular file" in problem["message"]
+
+
+async def test_an_older_copy_of_the_file_at_start_is_reported(opened: Opener, file: Path) -> None:
+    file.write_text("- Old work\n")
+    async with opened() as running:
+        await _save(running, "- New work\n")
+    file.write_text("- Old work\n")
+    async with opened() as running:
+        shown = await _shown(running)
+    assert shown["content"] == "- New work\n"
+    assert "earlier version" in shown["problems"][0]["message"]

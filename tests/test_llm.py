@@ -158,6 +158,13 @@ async def test_a_provider_that_is_down_is_said_not_to_be_reached(clock: ManualCl
         await client.close()
 
 
+async def test_numbers_of_tokens_that_cannot_be_are_not_counted(provider: Provider, llm: OpenAICompatible) -> None:
+    message: dict[str, object] = {"role": "assistant", "content": "Yes."}
+    provider.mode = stub.completion(message, usage={"prompt_tokens": 10**30, "completion_tokens": -5})
+    answer = await llm.complete(REQUEST)
+    assert (answer.prompt_tokens, answer.completion_tokens) == (None, None)
+
+
 async def test_an_answer_without_usage_counts_no_tokens(provider: Provider, llm: OpenAICompatible) -> None:
     provider.mode = stub.completion({"role": "assistant", "content": "Yes."}, with_usage=False)
     answer = await llm.complete(REQUEST)

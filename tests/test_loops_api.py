@@ -219,3 +219,10 @@ async def test_readiness_depends_on_loops_that_should_run_and_pass(running: Runn
     clock.advance(HALF_HOUR)
     await _run_all(running)
     assert (await running.http.get("/health/ready")).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["since=0001-01-01T00:00:00%2B14:00", "until=9999-12-31T23:59:59-12:00"])
+async def test_moments_no_clock_shows_are_refused_in_the_filter_of_runs(refusing: Running, query: str) -> None:
+    answer = await refusing.http.get(f"/api/runs?{query}")
+    assert answer.status_code == 422
+    assert "out of range" in answer.json()["detail"]

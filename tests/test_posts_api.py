@@ -289,3 +289,16 @@ async def test_what_never_was_is_404(refusing: Running, path: str) -> None:
 async def test_a_post_for_an_unknown_thread_is_404(running: Running) -> None:
     body = {"title": "T", "content": "C", "thread_id": "gone"}
     assert (await running.http.post("/api/posts", json=body)).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["ledger\u200b", "\uff4c\uff45\uff44\uff47\uff45\uff52", "LEDGER\u2060 "])
+async def test_nobody_poses_as_the_agent_by_marks_that_cannot_be_seen(refusing: Running, name: str) -> None:
+    answer = await refusing.http.post("/api/posts", json={"title": "I", "content": "am not it", "author": name})
+    assert answer.status_code == 422
+
+
+async def test_a_change_that_changes_nothing_is_no_edit(running: Running) -> None:
+    made = await _post(running, "As it is")
+    for change in ({}, {"title": "As it is"}):
+        answer = await running.http.patch(f"/api/posts/{made['id']}", json=change)
+        assert answer.json() == made

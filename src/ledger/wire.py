@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, InternalServerException, NotAuthorizedException, ValidationException
-from litestar.params import QueryParameter, SkipValidation
+from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from ledger.db import UNREACHABLE
 from ledger.errors import Invalid, LedgerError, Malformed, NotFound, Problem, TooLarge, Unavailable
@@ -20,6 +20,13 @@ MAX_PAGE = 200
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="How many at most, 1 to 200.")]
 Cursor = Annotated[str | None, QueryParameter(description="The `next_cursor` of the page before.")]
+
+
+class NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of an operation that takes none: absent, null or empty."""
+
+
+NoBody = JSONBody[NoFields | None]
 
 Given: TypeAlias = NamedDependency[SkipValidation[T]]
 """A part of the application that `create_app` hands to its controllers."""
@@ -37,7 +44,8 @@ class StrictRequest(Request[Any, Any, Any]):
             body = await super().body()
         except InternalServerException:
             raise Malformed("The connection ended before the body was complete.") from None
-        if not body and "data" in self.route_handler.parsed_fn_signature.parameters:
+        wanted = self.route_handler.parsed_fn_signature.parameters.get("data")
+        if not body and wanted is not None and not wanted.has_default:
             raise Invalid("This operation takes a JSON body, and there is none.")
         return body
 

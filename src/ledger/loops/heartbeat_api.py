@@ -28,7 +28,7 @@ from ledger.runs import store as runs
 from ledger.runs.structs import Run, RunDetail
 from ledger.threads import store as threads
 from ledger.turns import store as turns
-from ledger.wire import Given, Limit
+from ledger.wire import Given, Limit, NoBody
 
 Strict = Annotated[bool, QueryParameter(description="Refuse content with problems (422) instead of saving it.")]
 
@@ -43,12 +43,14 @@ class HeartbeatController(Controller):
         return Status(state.enabled, state.running, state.interval_seconds)
 
     @post("/heartbeat/start", status_code=200)
-    async def start_heartbeat(self, loops: Given[Loops]) -> Done:
+    async def start_heartbeat(self, loops: Given[Loops], data: NoBody = None) -> Done:
+        del data
         await loops["heartbeat"].start()
         return Done(ok=True, message="The heartbeat loop is running.")
 
     @post("/heartbeat/stop", status_code=200)
-    async def stop_heartbeat(self, loops: Given[Loops]) -> Done:
+    async def stop_heartbeat(self, loops: Given[Loops], data: NoBody = None) -> Done:
+        del data
         await loops["heartbeat"].stop()
         return Done(ok=True, message="The heartbeat loop is stopped; what was under way stays owed.")
 
@@ -81,8 +83,11 @@ class HeartbeatController(Controller):
             return await _thread_config(session, loops["heartbeat"], thread_id)
 
     @post("/threads/{thread_id:str}/heartbeat/run-now", status_code=200)
-    async def run_heartbeat_now(self, thread_id: FromPath[str], loops: Given[Loops], tasks: Given[Tasks]) -> RunNow:
+    async def run_heartbeat_now(
+        self, thread_id: FromPath[str], loops: Given[Loops], tasks: Given[Tasks], data: NoBody = None
+    ) -> RunNow:
         """Run at once, due or not and whatever the hours; 409 while a heartbeat of this thread is under way."""
+        del data
         return _ran(await tasks.run(loops["heartbeat"].run_for_thread, thread_id))
 
     @get("/threads/{thread_id:str}/heartbeat/history")
