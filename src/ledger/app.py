@@ -4,12 +4,12 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import NamedTuple
 
 import anyio
 from anyio.abc import TaskStatus
 from litestar import Controller, Litestar, get
 from litestar.config.cors import CORSConfig
-from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
@@ -78,47 +78,24 @@ class Ledger(Litestar):
         await self._door(scope, receive, send)
 
 
+class Parts(NamedTuple):
+    """What the application is made of. Controllers are handed the parts they name."""
+
+    settings: Settings
+    db: Database
+    clock: Clock
+    llm: LLM | None
+    file: File
+    loops: tuple[Loop, Loop, Loop, Loop]
+    tasks: Tasks
+    wake: Waker
+    stopping: anyio.Event
+
+
 def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | None = None) -> Ledger:
     """Build the application. A clock or model that is handed in is used as it is."""
-    db = Database(settings.database_url)
-    server_clock = ServerClock() if clock is None and not db.is_sqlite else None
-    clock = clock or server_clock or SystemClock()
-    llm = llm or _provider(settings, clock)
-    file = File(settings.heartbeat_md, db, clock)
-    loops = build_loops(settings, db, clock, llm, file)
-    tasks = Tasks()
-    wake = Waker(loops)
-    stopping = anyio.Event()
-
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
-        try:
-            await prepare_schema(settings)
-            if server_clock is not None:
-                await server_clock.follow(db.server_time)
-            await _prepare_rows(db, clock, loops, wake)
-            await file.follow()
-            log.info("Database %s; decisions by %s", db.name, _decider(settings, llm))
-            async with anyio.create_task_group() as group:
-                await group.start(_run_loops, settings, clock, loops, tasks, stopping)
-                if server_clock is not None:
-                    group.start_soon(_keep_time, settings, server_clock, db, stopping)
-                yield
-                stopping.set()
-        finally:
-            if llm is not None:
-                await llm.close()
-            await db.close()
-
-    values = {
-        "db": db,
-        "clock": clock,
-        "settings": settings,
-        "loops": {loop.name: loop for loop in loops},
-        "tasks": tasks,
-        "file": file,
-        "wake": wake,
-    }
+    parts = _build(settings, clock, llm)
+    given = parts._asdict() | {"loops": {loop.name: loop for loop in parts.loops}}
     app = Ledger(
         route_handlers=[
             ThreadController,
@@ -128,8 +105,8 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
             RunController,
             HealthController,
         ],
-        dependencies={name: _provide(value) for name, value in values.items()},
-        lifespan=[lifespan],
+        dependencies={name: _provide(part) for name, part in given.items()},
+        lifespan=[lambda _: _lifespan(parts)],
         request_class=StrictRequest,
         exception_handlers={HTTPException: answer_problem, Exception: answer_problem},
         request_max_body_size=MAX_BODY_BYTES,
@@ -138,17 +115,47 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
             title="Ledger", version=__version__, path="/docs", render_plugins=[DocsPage()], create_examples=False
         ),
         logging_config=None,
-        state=State(),
     )
-    reflection, personality, self_reply, heartbeat = loops
+    reflection, personality, self_reply, heartbeat = parts.loops
     app.state.reflection_loop = reflection
     app.state.personality_loop = personality
     app.state.journal_self_reply_loop = self_reply
     app.state.heartbeat_loop = heartbeat
-    app.state.db = db
-    app.stopping = stopping
+    app.state.db = parts.db
+    app.stopping = parts.stopping
     app.guard(settings)
     return app
+
+
+def _build(settings: Settings, clock: Clock | None, llm: LLM | None) -> Parts:
+    db = Database(settings.database_url)
+    clock = clock or (SystemClock() if db.is_sqlite else ServerClock())
+    llm = llm or _provider(settings, clock)
+    file = File(settings.heartbeat_md, db, clock)
+    loops = build_loops(settings, db, clock, llm, file)
+    return Parts(settings, db, clock, llm, file, loops, Tasks(), Waker(loops), anyio.Event())
+
+
+@asynccontextmanager
+async def _lifespan(parts: Parts) -> AsyncGenerator[None]:
+    db, clock, stopping = parts.db, parts.clock, parts.stopping
+    try:
+        await prepare_schema(parts.settings)
+        if isinstance(clock, ServerClock):
+            await clock.follow(db.server_time)
+        await _prepare_rows(db, clock, parts.loops, parts.wake)
+        await parts.file.follow()
+        log.info("Database %s; decisions by %s", db.name, _decider(parts.settings, parts.llm))
+        async with anyio.create_task_group() as group:
+            await group.start(_run_loops, parts)
+            if isinstance(clock, ServerClock):
+                group.start_soon(_keep_time, parts.settings, clock, db, stopping)
+            yield
+            stopping.set()
+    finally:
+        if parts.llm is not None:
+            await parts.llm.close()
+        await db.close()
 
 
 async def prepare_schema(settings: Settings) -> None:
@@ -168,28 +175,21 @@ async def _prepare_rows(db: Database, clock: Clock, loops: tuple[Loop, ...], wak
         await wake(session, DEFAULT_THREAD)
 
 
-async def _run_loops(
-    settings: Settings,
-    clock: Clock,
-    loops: tuple[Loop, ...],
-    tasks: Tasks,
-    stopping: anyio.Event,
-    *,
-    task_status: TaskStatus[None],
-) -> None:
+async def _run_loops(parts: Parts, *, task_status: TaskStatus[None]) -> None:
     """Run the loops until `stopping`; then turns get their grace, and what is left is cancelled and put back."""
+    grace = timedelta(seconds=parts.settings.stop_grace_seconds)
     async with anyio.create_task_group() as group:
-        tasks.open(group)
-        for loop in loops:
+        parts.tasks.open(group)
+        for loop in parts.loops:
             group.start_soon(loop.run)
         task_status.started()
-        await stopping.wait()
-        tasks.close()
-        if settings.stop_grace_seconds:
-            until = clock.now() + timedelta(seconds=settings.stop_grace_seconds)
+        await parts.stopping.wait()
+        parts.tasks.close()
+        if grace:
+            until = parts.clock.now() + grace
             async with anyio.create_task_group() as draining:
-                for part in (*loops, tasks):
-                    draining.start_soon(part.drain, clock, until)
+                for part in (*parts.loops, parts.tasks):
+                    draining.start_soon(part.drain, parts.clock, until)
         group.cancel_scope.cancel()
 
 

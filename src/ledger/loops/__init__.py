@@ -12,6 +12,7 @@ from ledger.loops.places import Places
 from ledger.loops.quiet import Quiet
 from ledger.loops.work import Work
 from ledger.settings import Settings
+from ledger.turns.structs import LoopName
 
 __all__ = ["Loop", "Waker", "build_loops"]
 
@@ -21,52 +22,27 @@ def build_loops(
 ) -> tuple[Loop, Loop, Loop, Loop]:
     """Reflection, personality, self-reply and heartbeat, in this order."""
     places = Places(settings.concurrency)
-
-    def seconds(number: float) -> timedelta:
-        return timedelta(seconds=number)
+    limit, tick = timedelta(seconds=settings.turn_seconds), timedelta(seconds=settings.tick_seconds)
 
     def loop(work: Work) -> Loop:
-        limit, tick = seconds(settings.turn_seconds), seconds(settings.tick_seconds)
         return Loop(work, db, clock, places, turn_limit=limit, tick=tick)
 
+    def quiet(name: LoopName, label: str, enabled: bool, seconds: int) -> Loop:
+        return loop(Quiet(name, label, db, enabled=enabled, every=timedelta(seconds=seconds)))
+
+    heartbeat = Heartbeat(
+        db,
+        clock,
+        llm,
+        file,
+        enabled=settings.heartbeat_enabled,
+        every=timedelta(seconds=settings.heartbeat_seconds),
+        agent=settings.agent_name,
+        model=settings.llm_model,
+    )
     return (
-        loop(
-            Quiet(
-                "reflection",
-                "REFLECTION",
-                db,
-                enabled=settings.reflection_enabled,
-                every=seconds(settings.reflection_seconds),
-            )
-        ),
-        loop(
-            Quiet(
-                "personality",
-                "PERSONALITY",
-                db,
-                enabled=settings.personality_enabled,
-                every=seconds(settings.personality_seconds),
-            )
-        ),
-        loop(
-            Quiet(
-                "self_reply",
-                "JOURNAL_SELF_REPLY",
-                db,
-                enabled=settings.self_reply_enabled,
-                every=seconds(settings.self_reply_seconds),
-            )
-        ),
-        loop(
-            Heartbeat(
-                db,
-                clock,
-                llm,
-                file,
-                enabled=settings.heartbeat_enabled,
-                every=seconds(settings.heartbeat_seconds),
-                agent=settings.agent_name,
-                model=settings.llm_model,
-            )
-        ),
+        quiet("reflection", "REFLECTION", settings.reflection_enabled, settings.reflection_seconds),
+        quiet("personality", "PERSONALITY", settings.personality_enabled, settings.personality_seconds),
+        quiet("self_reply", "JOURNAL_SELF_REPLY", settings.self_reply_enabled, settings.self_reply_seconds),
+        loop(heartbeat),
     )
