@@ -17,6 +17,7 @@ from ledger.turns.structs import Turn
 from tests.conftest import START
 from tests.toy import (
     HALF_HOUR,
+    TICK,
     TURN_LIMIT,
     Process,
     Says,
@@ -412,3 +413,17 @@ async def test_a_pass_that_fails_is_logged_and_tried_again(
 async def rename(db: Database, table: str, name: str) -> None:
     async with db.write() as session:
         await session.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
+
+
+async def test_a_loop_is_stale_that_should_run_and_made_no_pass_for_three_ticks(
+    process: Process, clock: ManualClock
+) -> None:
+    assert await process.loop.is_stale()
+    await process.loop.run_once()
+    assert not await process.loop.is_stale()
+    clock.advance(3 * TICK)
+    assert not await process.loop.is_stale()
+    clock.advance(timedelta(microseconds=1))
+    assert await process.loop.is_stale()
+    await process.loop.stop()
+    assert not await process.loop.is_stale()
