@@ -4,7 +4,6 @@
 # ruff: noqa: ASYNC240
 
 import os
-import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,9 @@ HEARTBEAT_MD = "/api/heartbeat/heartbeat.md"
 
 
 @pytest.fixture
-def database_url(empty_sqlite: Path, tmp_path: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """One engine: it is the file that differs here."""
-    path = tmp_path / "ledger.db"
-    shutil.copyfile(empty_sqlite, path)
-    return f"sqlite+aiosqlite:///{path}"
+    return sqlite_url
 
 
 @pytest.fixture
