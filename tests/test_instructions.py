@@ -8,10 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from ledger.clock import ManualClock
-from ledger.heartbeat.instructions import is_effectively_empty, problems
+from ledger.db import Database
+from ledger.heartbeat.instructions import File, is_effectively_empty, problems
 from tests.conftest import Opener, Running
 from tests.scripted import ScriptedModel
 
@@ -325,3 +327,20 @@ async def test_an_older_copy_of_the_file_at_start_is_reported(opened: Opener, fi
         shown = await _shown(running)
     assert shown["content"] == "- New work\n"
     assert "earlier version" in shown["problems"][0]["message"]
+
+
+async def test_an_older_copy_stays_reported_when_two_look_at_it_at_once(
+    sqlite_url: str, file: Path, clock: ManualClock
+) -> None:
+    db = Database(sqlite_url)
+    followed = File(str(file), db, clock)
+    await followed.save("- Old work\n")
+    await followed.save("- New work\n")
+    file.write_text("- Old work\n")
+    started = File(str(file), db, clock)
+    async with anyio.create_task_group() as group:
+        group.start_soon(started.follow)
+        group.start_soon(started.follow)
+    await db.close()
+    assert started.problem is not None
+    assert "earlier version" in started.problem

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 import msgspec
 from litestar import Request, Response
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException, InternalServerException, NotAuthorizedException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from ledger.db import UNREACHABLE
@@ -85,7 +85,7 @@ def _as_ledger_error(error: Exception) -> LedgerError | None:
             detail = "; ".join(f"{item.get('key', 'body')}: {item['message']}" for item in found) or error.detail
             in_path = bool(found) and all(item.get("source") == "path" for item in found)
             return NotFound(detail) if in_path else Invalid(detail)
-        case HTTPException() if not isinstance(error, NotAuthorizedException) and error.status_code < 500:  # noqa: PLR2004
+        case HTTPException() if error.status_code < 500:  # noqa: PLR2004
             return _http_error(error)
         case _ if isinstance(error, UNREACHABLE):
             log.warning("The database cannot be used: %s", error)

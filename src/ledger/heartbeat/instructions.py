@@ -111,6 +111,8 @@ class File:
         if stamp is None or stamp == self._stamp:
             return
         async with self._lock:
+            if stamp == self._stamp:
+                return  # another turn has looked meanwhile
             content = await anyio.to_thread.run_sync(self._read)
             if content is not None and content != self._content:
                 await self._import(content)

@@ -97,7 +97,7 @@ class Heartbeat:
         return Reaction(self._agent, decision, seen, watermark=read_to, basis=basis)
 
     async def _read(self, turn: Turn, record: Record) -> Seen | None:
-        """Pass the gates and gather. None when a gate is closed: it is noted which."""
+        """Pass the gates and gather. None when the thread is gone or a gate is closed: it is noted which."""
         async with self._db.read() as session:
             seen = await self._look(session, turn)
             if seen is None:
@@ -111,7 +111,7 @@ class Heartbeat:
             )
             if reason is not None:
                 record.note(outcome="skipped", reason=reason, summary=gates.SENTENCES[reason])
-                return seen
+                return None
             record.note(
                 instructions=seen.instructions.content if seen.instructions else None,
                 instructions_version=seen.instructions.version if seen.instructions else None,
