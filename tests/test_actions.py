@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.actions.checks import SIMILARITY, similarity, words
+from ledger.actions.checks import SIMILARITY
 from ledger.clock import ManualClock
+from ledger.mind.texts import similarity, words
 from tests.conftest import Opener, Running, on_sqlite
 from tests.scripted import NOTHING, ScriptedModel, act, post
 

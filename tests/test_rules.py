@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from ledger.actions import CommentAction, PostAction
 from ledger.actions.checks import check_board, check_content, check_title
 from ledger.clock import ManualClock
-from ledger.heartbeat.context import Context
-from ledger.heartbeat.rules import DIGEST_AT, decide, nearest
+from ledger.heartbeat.context import Context, Learned
+from ledger.heartbeat.rules import DIGEST_AT, decide
+from ledger.mind.texts import nearest
 from ledger.posts.structs import Mention
 from ledger.threads.structs import Message
 from tests.conftest import START, Opener, Running, on_sqlite
@@ -202,6 +203,8 @@ def _context(mentions: list[str], undigested: int) -> Context:
         comments=[],
         own_runs=[],
         undigested=undigested,
+        learned=Learned([], [], [], [], []),
+        journal=[],
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from ledger.db import Session
+from ledger.mind.texts import similarity, words
 from ledger.posts import store as posts
 from ledger.posts.structs import MAX_CONTENT, MAX_TITLE, Post
 
@@ -16,8 +17,6 @@ WINDOW = timedelta(hours=24)
 NEWEST = 50
 
 _BOARD = re.compile(r"[a-z0-9_-]{1,64}")
-_IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
 
 
 class Refused(Exception):
@@ -33,16 +32,6 @@ class Scene(Struct, frozen=True):
     now: datetime
     speaks: bool
     """Whether what is posted is also said in the thread."""
-
-
-def words(text: str) -> frozenset[str]:
-    """The set of words, lower case; in scripts without spaces each character is one."""
-    return frozenset(_WORD.findall(text.lower()))
-
-
-def similarity(one: frozenset[str], other: frozenset[str]) -> float:
-    """Jaccard index: shared words over all words; two empty sets are the same."""
-    return len(one & other) / len(one | other) if one or other else 1.0
 
 
 def check_text(what: str, text: str, longest: int) -> None:

@@ -3,13 +3,12 @@
 Everything is quoted from the thread, nothing is made up, and the same context gives the same decision.
 """
 
-import math
 from collections import Counter
 from typing import NamedTuple
 
 from ledger.actions import MAX_ACTIONS, Action, CommentAction, Decision, PostAction
-from ledger.actions.checks import words
 from ledger.heartbeat.context import DIGESTS, Context
+from ledger.mind.texts import central, nearest, one_line, quote
 from ledger.posts.ranking import mentions
 from ledger.posts.structs import MAX_TITLE, Mention
 from ledger.threads.structs import Message
@@ -21,10 +20,7 @@ DIGEST_AT = 10
 """How many undigested messages make a digest."""
 
 _RANKED = 60
-_K1, _B = 1.2, 0.75
-_TERM = _K1 + 1
 _QUOTES = 3
-_QUOTED = 300
 _QUESTION_MARKS = ("?", "\uff1f", "\u061f")  # Latin, full-width, Arabic
 
 
@@ -64,44 +60,6 @@ def decide(context: Context, archive: list[Message], *, watermark: int) -> Rulin
     )
 
 
-def nearest(question: str, said: list[Message], limit: int) -> list[Message]:
-    """The messages nearest to a question, best first.
-
-    Okapi BM25 (Robertson et al. 1994) over sets of words, with its usual k1 = 1.2 and b = 0.75.
-    """
-    sets = [words(message.content) for message in said]
-    weight, wanted = _weights(sets), words(question)
-    average = sum(map(len, sets)) / (len(sets) or 1) or 1
-    scored = [
-        (sum(weight[word] for word in wanted & own) * _TERM / (1 + _K1 * (1 - _B + _B * len(own) / average)), message)
-        for own, message in zip(sets, said, strict=True)
-    ]
-    best = sorted((row for row in scored if row[0] > 0), key=lambda row: (-row[0], -row[1].seq))
-    return [message for _, message in best[:limit]]
-
-
-def central(said: list[Message], limit: int) -> list[Message]:
-    """The messages most like the others, in the order they were said.
-
-    Degree centrality as in LexRank (Erkan and Radev 2004), with idf-weighted overlap of word sets for similarity.
-    """
-    sets = [words(message.content) for message in said]
-    weight = _weights(sets)
-    size = [math.sqrt(sum(weight[word] for word in own)) or 1.0 for own in sets]
-    degree = [
-        sum(sum(weight[word] for word in own & other) / (size[i] * size[j]) for j, other in enumerate(sets) if i != j)
-        for i, own in enumerate(sets)
-    ]
-    best = sorted(range(len(said)), key=lambda i: (-degree[i], i))[:limit]
-    return [said[i] for i in sorted(best)]
-
-
-def _weights(sets: list[frozenset[str]]) -> dict[str, float]:
-    """Inverse document frequency of each word, log(1 + (N - n + 0.5) / (n + 0.5))."""
-    counts = Counter(word for own in sets for word in own)
-    return {word: math.log(1 + (len(sets) - n + 0.5) / (n + 0.5)) for word, n in counts.items()}
-
-
 def _asks(message: Message, agent: str) -> bool:
     return message.origin == "person" and mentions(message.content, agent)
 
@@ -113,7 +71,7 @@ def _answer_mention(mention: Mention, said: list[Message], agent: str) -> Commen
 
 def _answer_message(message: Message, said: list[Message], agent: str) -> PostAction:
     earlier = [other for other in said if other.seq < message.seq]
-    title = f"Answer to message {message.seq}: {_one_line(message.content)}"
+    title = f"Answer to message {message.seq}: {one_line(message.content)}"
     return PostAction(board="general", title=title[:MAX_TITLE], content=_findings(message.content, earlier, agent, ""))
 
 
@@ -124,7 +82,7 @@ def _findings(question: str, said: list[Message], agent: str, to: str) -> str:
         said_nothing = f"nothing in the newest {ARCHIVE} messages of this thread shares a word with your question."
         return f"{to} No model is configured, and {said_nothing}".strip()
     opening = f"{to} No model is configured, so this is no opinion: what the thread says nearest to your question."
-    return "\n".join([opening.strip(), "", *(_quote(message) for message in found)])
+    return "\n".join([opening.strip(), "", *(quote(message) for message in found)])
 
 
 def _digest(said: list[Message], count: int) -> PostAction:
@@ -137,10 +95,10 @@ def _digest(said: list[Message], count: int) -> PostAction:
         + ".",
         "",
         "What it was about:",
-        *(_quote(message) for message in central(said[-_RANKED:], _QUOTES)),
+        *(quote(message) for message in central(said[-_RANKED:], _QUOTES)),
     ]
     if waiting := _unanswered(said):
-        lines += ["", "Still without an answer:", *(_quote(message) for message in waiting)]
+        lines += ["", "Still without an answer:", *(quote(message) for message in waiting)]
     lines += ["", "No model is configured: this digest was put together by rules."]
     title = f"Digest: {count} new messages up to {last.created_at:%Y-%m-%d}"
     return PostAction(board=DIGESTS, title=title, content="\n".join(lines))
@@ -155,15 +113,6 @@ def _unanswered(said: list[Message]) -> list[Message]:
         if message.content.rstrip().endswith(_QUESTION_MARKS):
             tail.append(message)
     return tail[:_QUOTES][::-1]
-
-
-def _quote(message: Message) -> str:
-    return f"- {message.created_at:%Y-%m-%d}, {message.role} (message {message.seq}): “{_one_line(message.content)}”"
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _QUOTED else line[: _QUOTED - 1] + "…"
 
 
 def _summary(answers: int, *, digest: bool, count: int) -> str:
