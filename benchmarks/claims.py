@@ -66,7 +66,7 @@ async def _fill(db: Database, size: int) -> None:
 
 
 def _thread(n: int) -> dict[str, object]:
-    counts = dict.fromkeys(("message_count", "post_count", "person_seq", "activity"), 0)
+    counts = dict.fromkeys(("message_count", "post_count", "person_seq", "said_tokens", "activity"), 0)
     return {"id": f"t{n:07}", "title": "", "timezone": "UTC", "created_at": NOW, **counts}
 
 

@@ -2,6 +2,8 @@
 
 from ledger.columns import Row
 from ledger.heartbeat import tables as _heartbeat
+from ledger.insights import tables as _insights
+from ledger.journal import tables as _journal
 from ledger.posts import tables as _posts
 from ledger.runs import tables as _runs
 from ledger.threads import tables as _threads
@@ -11,4 +13,4 @@ __all__ = ["METADATA"]
 
 METADATA = Row.metadata
 
-_DECLARED = (_heartbeat, _posts, _runs, _threads, _turns)
+_DECLARED = (_heartbeat, _insights, _journal, _posts, _runs, _threads, _turns)

@@ -1,6 +1,5 @@
 """What people do to the ledger: they may not pose as the agent, and what they do counts as news."""
 
-import unicodedata
 from datetime import datetime
 
 import msgspec
@@ -12,10 +11,11 @@ from ledger.posts import comments, store
 from ledger.posts.ranking import hot, mentions
 from ledger.posts.structs import Author, Comment, CommentChange, NewComment, NewPost, Post, PostChange, Vote
 from ledger.threads import store as threads
+from ledger.threads.names import refuse_agents_name
 
 
 async def write_post(session: Session, new: NewPost, *, agent: str, now: datetime) -> Post:
-    _not_the_agent("author", new.author, agent)
+    refuse_agents_name("author", new.author, agent)
     await _news(session, new.thread_id)
     post = Post(
         id=new_id(),
@@ -52,7 +52,7 @@ async def remove_post(session: Session, post_id: str, *, now: datetime) -> Post:
 
 
 async def write_comment(session: Session, post_id: str, new: NewComment, *, agent: str, now: datetime) -> Comment:
-    _not_the_agent("author", new.author, agent)
+    refuse_agents_name("author", new.author, agent)
     post = await _locked_post(session, post_id)
     if new.parent_id is not None and await comments.find(session, post_id, new.parent_id) is None:
         raise NotFound(f"There is no comment {new.parent_id!r} on the post {post_id!r}.")
@@ -87,13 +87,13 @@ async def remove_comment(session: Session, comment_id: str, *, now: datetime) ->
 
 async def cast_vote(session: Session, post_id: str, voter: str, value: int, *, agent: str, now: datetime) -> Post:
     _check_name(voter)
-    _not_the_agent("voter", voter, agent)
+    refuse_agents_name("voter", voter, agent)
     post = await _locked_post(session, post_id)
     return await store.vote(session, post, Vote(post.id, voter, value, now))
 
 
 async def take_vote_back(session: Session, post_id: str, voter: str, *, agent: str) -> Post:
-    _not_the_agent("voter", voter, agent)
+    refuse_agents_name("voter", voter, agent)
     return await store.unvote(session, await _locked_post(session, post_id), voter)
 
 
@@ -113,19 +113,8 @@ async def _news(session: Session, thread_id: str) -> None:
     await threads.stir(session, thread_id)
 
 
-def _looks(name: str) -> str:
-    """A name without what cannot be seen in it: case, width, control and format characters."""
-    shown = (mark for mark in unicodedata.normalize("NFKC", name) if unicodedata.category(mark) not in ("Cc", "Cf"))
-    return "".join(shown).strip().casefold()
-
-
 def _check_name(voter: str) -> None:
     try:
         msgspec.convert(voter, Author)
     except msgspec.ValidationError:
         raise Invalid(f"{voter!r} cannot be a voter's name: use 1 to 64 characters, not all blank.") from None
-
-
-def _not_the_agent(what: str, name: str, agent: str) -> None:
-    if _looks(name) == _looks(agent):
-        raise Invalid(f"The {what} {name!r} is the agent's own name: use another one.")

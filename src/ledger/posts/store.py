@@ -23,6 +23,7 @@ _SORTS: dict[Sort, Keyset] = {
     "top": Keyset(PostRow.score, PostRow.id),
     "hot": Keyset(PostRow.hot, PostRow.id),
 }
+_BY_TIME = (PostRow.created_at.desc(), PostRow.id.desc())
 _VOTERS = Keyset(VoteRow.voter, descending=False)
 
 
@@ -72,6 +73,12 @@ async def feed(session: Session, thread_id: str, limit: int) -> list[Post]:
 async def recent_of_agent(session: Session, thread_id: str, board: str, *, since: datetime, limit: int) -> list[Post]:
     """The agent's newest posts on a board of a thread, newest first; removed ones have no text left to compare."""
     return await session.all(_of_agent(thread_id, board).where(PostRow.created_at > since).limit(limit), Post)
+
+
+async def of_agent(session: Session, thread_id: str, limit: int) -> list[Post]:
+    """The agent's newest posts in a thread, newest first."""
+    where = (PostRow.thread_id == thread_id, PostRow.origin == "agent", PostRow.removed_at.is_(None))
+    return await session.all(_POST.where(*where).order_by(*_BY_TIME).limit(limit), Post)
 
 
 async def newest_of_agent(session: Session, thread_id: str, board: str) -> Post | None:
@@ -138,7 +145,7 @@ def _of_agent(thread_id: str, board: str, *, removed: bool = False) -> AnySelect
     where = [PostRow.thread_id == thread_id, PostRow.board == board, PostRow.origin == "agent"]
     if not removed:
         where.append(PostRow.removed_at.is_(None))
-    return _POST.where(*where).order_by(PostRow.created_at.desc(), PostRow.id.desc())
+    return _POST.where(*where).order_by(*_BY_TIME)
 
 
 async def _rank(session: Session, post: Post) -> Post:

@@ -3,7 +3,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from ledger.turns.structs import LoopName
+from ledger.turns.structs import DecidedBy, LoopName
 
 Outcome = Literal["acted", "nothing", "refused", "skipped", "failed"]
 """`acted`: at least one action was applied (or, in a dry run, would have been). `nothing`: decided to do nothing.
@@ -28,7 +28,6 @@ Reason = Literal[
 ]
 """Why a turn did not act."""
 
-DecidedBy = Literal["model", "rules"]
 Trigger = Literal["schedule", "run_now"]
 
 
@@ -60,6 +59,8 @@ class Run(Struct, frozen=True, kw_only=True):
     decided_by: DecidedBy | None = None
     actions: list[ActionResult] = []
     dry_run: bool = False
+    asked: str | None = None
+    """What the person who asked for it said to it, if anything."""
     first_slot: datetime | None = None
     """The moment it was due; null when a person asked for it."""
     last_slot: datetime | None = None

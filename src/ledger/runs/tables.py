@@ -5,8 +5,8 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.columns import CleanText, Json, Moment, Row
-from ledger.runs.structs import ActionResult, DecidedBy, Outcome, Reason, Trigger
-from ledger.turns.structs import LoopName
+from ledger.runs.structs import ActionResult, Outcome, Reason, Trigger
+from ledger.turns.structs import DecidedBy, LoopName
 
 
 class RunRow(Row):
@@ -27,6 +27,7 @@ class RunRow(Row):
     decided_by: Mapped[DecidedBy | None]
     actions: Mapped[list[ActionResult]] = mapped_column(Json(list[ActionResult]))
     dry_run: Mapped[bool]
+    asked: Mapped[str | None]
     first_slot: Mapped[datetime | None] = mapped_column(Moment())
     last_slot: Mapped[datetime | None] = mapped_column(Moment())
     slots: Mapped[int]

@@ -4,18 +4,20 @@ import hashlib
 from collections import Counter
 from datetime import UTC, datetime
 
-from sqlalchemy import func, insert, select, update
+from msgspec import structs
+from sqlalchemy import insert, select, update
 
 from ledger.columns import columns
 from ledger.db import Session, new_id
 from ledger.paging import Keyset
 from ledger.threads import store
+from ledger.threads.said import is_said
 from ledger.threads.structs import Added, Message, NewMessage, Origin, Page
 from ledger.threads.tables import MessageRow, ThreadRow
+from ledger.tokens import count_tokens
 
 _MESSAGE = select(*columns(MessageRow, Message))
 _NEWEST, _OLDEST = Keyset(MessageRow.seq), Keyset(MessageRow.seq, descending=False)
-_SAID = (MessageRow.origin != "agent") & MessageRow.role.in_(("user", "assistant"))
 
 
 async def add(session: Session, thread_id: str, batch: list[NewMessage], *, now: datetime) -> Added:
@@ -34,7 +36,7 @@ async def add(session: Session, thread_id: str, batch: list[NewMessage], *, now:
             said_at = (new.created_at or now).astimezone(UTC)
             messages.append(Message(message_id, seq, new.role, origin, new.content, said_at, now))
     if messages:
-        await _insert(session, thread_id, messages)
+        await _insert(session, thread_id, messages, state.said_tokens)
         await store.stir(session, thread_id)
     return Added(len(messages), len(batch) - len(messages), state.message_count + len(messages), messages)
 
@@ -42,26 +44,14 @@ async def add(session: Session, thread_id: str, batch: list[NewMessage], *, now:
 async def say(session: Session, thread_id: str, content: str, *, run_id: str, now: datetime) -> None:
     """Add what the agent says. The thread is locked; its activity does not count it."""
     state = await store.lock_existing(session, thread_id)
-    seq = state.message_count + 1
-    await _insert(session, thread_id, [Message(new_id(), seq, "assistant", "agent", content, now, now, run_id)])
+    said = Message(new_id(), state.message_count + 1, "assistant", "agent", content, now, now, run_id)
+    await _insert(session, thread_id, [said], state.said_tokens)
 
 
 async def newest(session: Session, thread_id: str, limit: int, *, after: int = 0) -> list[Message]:
     """The newest messages behind position `after`, oldest of them first."""
     statement = _MESSAGE.where(MessageRow.thread_id == thread_id, MessageRow.seq > after)
     return (await session.all(statement.order_by(MessageRow.seq.desc()).limit(limit), Message))[::-1]
-
-
-async def first_said(session: Session, thread_id: str, *, after: int) -> datetime | None:
-    """When the oldest message of people behind position `after` was received."""
-    statement = select(MessageRow.received_at).where(MessageRow.thread_id == thread_id, MessageRow.seq > after, _SAID)
-    return await session.scalar(statement.order_by(MessageRow.seq).limit(1))
-
-
-async def count_said(session: Session, thread_id: str, *, after: int) -> int:
-    """How many messages of people stand behind position `after`."""
-    where = (MessageRow.thread_id == thread_id, MessageRow.seq > after, _SAID)
-    return await session.scalar(select(func.count()).select_from(MessageRow).where(*where)) or 0
 
 
 async def page(
@@ -90,12 +80,13 @@ def _ids(batch: list[NewMessage]) -> list[str]:
     return ids
 
 
-async def _insert(session: Session, thread_id: str, messages: list[Message]) -> None:
-    rows = [
-        {name: getattr(message, name) for name in message.__struct_fields__} | {"thread_id": thread_id}
-        for message in messages
-    ]
+async def _insert(session: Session, thread_id: str, messages: list[Message], said_tokens: int) -> None:
+    rows: list[dict[str, object]] = []
+    for message in messages:
+        said_tokens += count_tokens(message.content) if is_said(message) else 0
+        rows.append({**structs.asdict(message), "thread_id": thread_id, "said_tokens": said_tokens})
     await session.execute(insert(MessageRow), rows)
     spoken = [message.seq for message in messages if message.origin == "person"]
-    values = {"message_count": messages[-1].seq} | ({"person_seq": spoken[-1]} if spoken else {})
+    values = {"message_count": messages[-1].seq, "said_tokens": said_tokens}
+    values |= {"person_seq": spoken[-1]} if spoken else {}
     await session.execute(update(ThreadRow).where(ThreadRow.id == thread_id).values(values))

@@ -16,7 +16,7 @@ from ledger.threads.tables import ThreadRow
 
 _THREAD = select(*columns(ThreadRow, Thread))
 _BY_ID = Keyset(ThreadRow.id, descending=False)
-_COUNTS = ("message_count", "post_count", "person_seq", "activity")
+_COUNTS = ("message_count", "post_count", "person_seq", "said_tokens", "activity")
 
 Wake = Callable[[Session, str], Awaitable[None]]
 """Reschedules the loops of a thread, which is locked; called after every write that can make it due."""
@@ -28,6 +28,7 @@ class State(Struct, frozen=True):
     message_count: int
     """The newest message's position."""
     person_seq: int
+    said_tokens: int
     activity: int
 
 

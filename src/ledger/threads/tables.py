@@ -18,6 +18,8 @@ class ThreadRow(Row):
     post_count: Mapped[int]
     person_seq: Mapped[int]
     """Position of the newest message of origin person."""
+    said_tokens: Mapped[int]
+    """Tokens of all that people said in it."""
     activity: Mapped[int]
     """How many writes of people and applications it has seen; what the agent writes does not count."""
 
@@ -34,4 +36,6 @@ class MessageRow(Row):
     content: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(Moment())
     received_at: Mapped[datetime] = mapped_column(Moment())
+    said_tokens: Mapped[int]
+    """Tokens of all that people said in the thread up to here, this message included."""
     run_id: Mapped[str | None]

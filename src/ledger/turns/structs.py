@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 LoopName = Literal["reflection", "personality", "self_reply", "heartbeat"]
+DecidedBy = Literal["model", "rules"]
 
 MIN_SECONDS, MAX_SECONDS = 60, 604_800
 Every = Annotated[
@@ -33,6 +34,8 @@ class Turn(Struct, frozen=True):
     basis: str
     """What else the last settled decision rested on, in the loop's own words."""
     last_run_id: str | None
+    settled_at: datetime | None = None
+    """When the last turn that read anything ended."""
 
     def leased(self, now: datetime) -> bool:
         return self.lease_until is not None and self.lease_until > now
@@ -71,6 +74,11 @@ class ThreadLoop(Struct, frozen=True):
     """When it is tried next: the slot, or later after a failure."""
     attempt: int
     """How many tries of the slot have failed."""
+
+
+class RunRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    prompt: Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S")] | None = None
+    """What you have to say to it: kept in the record, and shown to the model."""
 
 
 class ThreadLoopChange(Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,6 +32,7 @@ class TurnRow(Row):
     watermark: Mapped[int]
     basis: Mapped[str]
     last_run_id: Mapped[str | None]
+    settled_at: Mapped[datetime | None] = mapped_column(Moment())
 
 
 class LoopRow(Row):

@@ -1,0 +1,40 @@
+"""Profiles: a revision for everything learned, pinned or taken back."""
+
+from msgspec import structs
+from sqlalchemy import insert, select
+
+from ledger.columns import columns
+from ledger.db import Session
+from ledger.errors import NotFound
+from ledger.insights.structs import Profile, Words
+from ledger.insights.tables import ProfileRow
+from ledger.paging import Keyset
+from ledger.threads.structs import Page
+
+_PROFILE = select(*columns(ProfileRow, Profile))
+_NEWEST = Keyset(ProfileRow.revision)
+
+
+async def current(session: Session, thread_id: str) -> Profile:
+    """The newest revision; an empty one, numbered 0, before the first."""
+    newest = _PROFILE.where(ProfileRow.thread_id == thread_id).order_by(ProfileRow.revision.desc())
+    found = await session.first(newest.limit(1), Profile)
+    return found or Profile(thread_id=thread_id, revision=0, words=Words())
+
+
+async def revision(session: Session, thread_id: str, number: int) -> Profile:
+    where = (ProfileRow.thread_id == thread_id, ProfileRow.revision == number)
+    found = await session.first(_PROFILE.where(*where), Profile)
+    if found is None:
+        raise NotFound(f"The profile of thread {thread_id!r} has no revision {number}.")
+    return found
+
+
+async def add(session: Session, profile: Profile) -> None:
+    await session.execute(insert(ProfileRow).values(structs.asdict(profile)))
+
+
+async def page(session: Session, thread_id: str, *, limit: int, cursor: str | None = None) -> Page[Profile]:
+    """Revisions, the newest first."""
+    statement = _NEWEST.select(_PROFILE.where(ProfileRow.thread_id == thread_id), limit, cursor)
+    return Page(*_NEWEST.cut(await session.all(statement, Profile), limit))

@@ -1,0 +1,78 @@
+"""The journal: what the agent notes of a thread, and what people say to it."""
+
+from typing import Annotated, Literal
+
+from litestar import Controller, get, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import structs
+
+from ledger.clock import Clock
+from ledger.db import Database
+from ledger.journal import store
+from ledger.journal.structs import Entry, EntryTree, Kind, NewReply
+from ledger.settings import Settings
+from ledger.threads import store as threads
+from ledger.threads.names import refuse_agents_name
+from ledger.threads.structs import Page
+from ledger.wire import Cursor, Given, Limit
+
+OfKind = Annotated[Kind | None, QueryParameter(description="Only entries of this kind.")]
+View = Annotated[
+    Literal["list", "tree"],
+    QueryParameter(description="`list`: every entry; `tree`: those that answer nothing, with the answers to them."),
+]
+
+
+class JournalController(Controller):
+    path = "/api/threads/{thread_id:str}/journal"
+    tags = ["journal"]
+
+    @get()
+    async def list_entries(
+        self,
+        thread_id: FromPath[str],
+        db: Given[Database],
+        kind: OfKind = None,
+        view: View = "list",
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Page[EntryTree]:
+        """Entries, the newest first; as a tree, each with its answers, the oldest first."""
+        roots = view == "tree"
+        async with db.read() as session:
+            await threads.get(session, thread_id)
+            page = await store.page(session, thread_id, kind=kind, roots=roots, limit=limit, cursor=cursor)
+            answers = await store.under(session, [entry.id for entry in page.items]) if roots else []
+        shown = [_tree(entry, answers) if roots else EntryTree(**structs.asdict(entry)) for entry in page.items]
+        return Page(shown, page.next_cursor)
+
+    @get("/{entry_id:str}")
+    async def get_entry(self, thread_id: FromPath[str], entry_id: FromPath[str], db: Given[Database]) -> Entry:
+        async with db.read() as session:
+            return await store.get(session, thread_id, entry_id)
+
+    @post("/{entry_id:str}/replies")
+    async def reply_to_entry(
+        self,
+        thread_id: FromPath[str],
+        entry_id: FromPath[str],
+        data: JSONBody[NewReply],
+        db: Given[Database],
+        clock: Given[Clock],
+        settings: Given[Settings],
+        wake: Given[threads.Wake],
+    ) -> Entry:
+        """Say something to an entry; the agent answers."""
+        refuse_agents_name("author", data.author, settings.agent_name)
+        async with db.write() as session:
+            await threads.lock_existing(session, thread_id)
+            answered = await store.get(session, thread_id, entry_id)
+            await threads.stir(session, thread_id)
+            entry = await store.comment(session, answered, data.author, data.body, now=clock.now())
+            await wake(session, thread_id)
+        return entry
+
+
+def _tree(entry: Entry, answers: list[Entry]) -> EntryTree:
+    below = [_tree(answer, answers) for answer in answers if answer.reply_to == entry.id]
+    return EntryTree(**structs.asdict(entry), replies=below)
