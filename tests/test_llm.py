@@ -12,8 +12,8 @@ import pytest
 
 from ledger.actions import Decision
 from ledger.clock import ManualClock
-from ledger.heartbeat.model import SCHEMA, read_answer
-from ledger.llm import ChatAnswer, ChatMessage, ChatRequest, ModelError, OpenAICompatible
+from ledger.heartbeat.model import SCHEMA
+from ledger.llm import ChatAnswer, ChatMessage, ChatRequest, ModelError, OpenAICompatible, read_answer
 from tests import provider as stub
 from tests.provider import Mode, Provider, error, http, provider_running, says
 from tests.scripted import NOTHING, act, post
@@ -223,7 +223,7 @@ DECISIONS: list[dict[str, object]] = [
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_what_the_schema_allows_is_read_as_a_decision(decision: dict[str, object]) -> None:
     _check(decision, SCHEMA)
-    read = read_answer(msgspec.json.encode(decision).decode())
+    read = read_answer(msgspec.json.encode(decision).decode(), Decision, "a decision")
     assert msgspec.convert(decision, Decision) == read
 
 

@@ -1,8 +1,9 @@
 """The model, behind one small port: an OpenAI-compatible endpoint, awaited, with a limit on every call."""
 
 import importlib
+import re
 from datetime import timedelta
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -19,9 +20,18 @@ _SHOWN = 300
 _IMPOSSIBLE_TOKENS = 2**31
 _NO_KEY = "none"  # local servers ask for no key, but the client insists on one
 
+_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n\s*```", re.DOTALL)
+
+T = TypeVar("T")
+
 
 class ModelError(Exception):
     """The provider gave no usable answer: it could not be reached, refused, or sent something else."""
+
+
+class AnswerInvalid(ValueError):
+    """A model's answer that is not what was asked for."""
 
 
 class ChatMessage(Struct, frozen=True):
@@ -130,6 +140,22 @@ class OpenAICompatible:
                     http_client=self._openai.DefaultAioHttpClient(),
                 )
         return self._client
+
+
+def read_answer(text: str, kind: type[T], what: str) -> T:
+    """The value in a model's answer, also inside a code fence or after thoughts.
+
+    `what` names it in the error. Raises `AnswerInvalid`.
+    """
+    answer = _THOUGHTS.sub("", text).strip()
+    if fenced := _FENCED.fullmatch(answer):
+        answer = fenced[1].strip()
+    if not answer:
+        raise AnswerInvalid("The model's answer is empty.")
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise AnswerInvalid(f"The model's answer is not {what}: {error}") from None
 
 
 def strict_schema(kind: object) -> dict[str, Any]:

@@ -5,17 +5,25 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from ledger.db import Session
+from ledger.insights import profiles, scorecards
+from ledger.journal import store as journal
+from ledger.journal.structs import Entry
+from ledger.mind import changes
+from ledger.mind.profile import described
 from ledger.posts import comments
 from ledger.posts import store as posts
 from ledger.posts.structs import Comment, Mention, Post
 from ledger.runs import store as runs
 from ledger.runs.structs import Run
-from ledger.threads import messages
+from ledger.threads import messages, said
 from ledger.threads import store as threads
 from ledger.threads.structs import Message
 
-MESSAGES, POSTS, COMMENTS, MENTIONS, RUNS = 20, 10, 10, 10, 5
+MESSAGES, POSTS, COMMENTS, MENTIONS, RUNS, ENTRIES = 20, 10, 10, 10, 5, 5
 """How many of each are read, the newest."""
+
+COUNTED = 1_000
+"""How far new messages are counted."""
 
 TEXT = 1_000
 """How many characters of each text are read."""
@@ -60,6 +68,25 @@ class OwnRun(Struct, frozen=True):
     summary: str
 
 
+class EntrySeen(Struct, frozen=True):
+    kind: str
+    author: str
+    title: str
+    body: str
+    created_at: datetime
+
+
+class Learned(Struct, frozen=True):
+    """What reflection and personality have learned so far."""
+
+    topics: list[str]
+    trends: list[str]
+    open_questions: list[str]
+    insights: list[str]
+    profile: list[str]
+    """How to write for the person."""
+
+
 class Context(Struct, frozen=True, kw_only=True):
     """What the thread and the ledger look like now, what waits for an answer first."""
 
@@ -70,13 +97,15 @@ class Context(Struct, frozen=True, kw_only=True):
     last_seq: int
     """The thread's newest message."""
     new_messages: int
-    """How many messages of people came since the last decision."""
+    """How many messages of people came since the last decision, counted up to 1,000."""
     messages: list[Said]
     posts: list[PostSeen]
     comments: list[CommentSeen]
     own_runs: list[OwnRun]
     undigested: int
-    """How many messages of people came since the last digest."""
+    """How many messages of people came since the last digest, counted up to 1,000."""
+    learned: Learned
+    journal: list[EntrySeen]
 
 
 async def gather(session: Session, thread_id: str, *, agent: str, watermark: int, last_seq: int) -> Context:
@@ -88,12 +117,26 @@ async def gather(session: Session, thread_id: str, *, agent: str, watermark: int
         thread_title=(await threads.get(session, thread_id)).title,
         mentions=[_clipped(mention) for mention in await comments.open_mentions(session, thread_id, MENTIONS)],
         last_seq=last_seq,
-        new_messages=await messages.count_said(session, thread_id, after=watermark),
+        new_messages=await said.count(session, thread_id, after=watermark, most=COUNTED),
         messages=[_said(message) for message in await messages.newest(session, thread_id, MESSAGES)],
         posts=[_post(post) for post in await posts.feed(session, thread_id, POSTS)],
         comments=[_comment(comment) for comment in await comments.newest(session, thread_id, COMMENTS)],
         own_runs=[_run(run) for run in await runs.decided(session, thread_id, "heartbeat", RUNS)],
-        undigested=await messages.count_said(session, thread_id, after=digested),
+        undigested=await said.count(session, thread_id, after=digested, most=COUNTED),
+        learned=await _learned(session, thread_id),
+        journal=[_entry(entry) for entry in await journal.newest(session, thread_id, ENTRIES)],
+    )
+
+
+async def _learned(session: Session, thread_id: str) -> Learned:
+    scorecard = await scorecards.current(session, thread_id)
+    profile = await profiles.current(session, thread_id)
+    return Learned(
+        topics=[topic.topic for topic in scorecard.topics],
+        trends=[changes.sentence(trend) for trend in (*scorecard.rising, *scorecard.fading)],
+        open_questions=[_clip(question.question) for question in scorecard.open_questions],
+        insights=[insight.text for insight in scorecard.insights],
+        profile=described(profile.words, profile.traits),
     )
 
 
@@ -129,6 +172,10 @@ def _comment(comment: Comment) -> CommentSeen:
     return CommentSeen(
         comment.id, comment.post_id, comment.parent_id, _clip(comment.content), comment.author, own, comment.created_at
     )
+
+
+def _entry(entry: Entry) -> EntrySeen:
+    return EntrySeen(entry.kind, entry.author, entry.title, _clip(entry.body), entry.created_at)
 
 
 def _run(run: Run) -> OwnRun:

@@ -1,6 +1,5 @@
 """Deciding by a model: the prompt it gets, and its answer read back."""
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -33,20 +32,16 @@ Your instructions are this text and HEARTBEAT.md below.
 
 _NO_FILE = "There is no HEARTBEAT.md: go by what the data shows."
 
-_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
-_FENCED = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n\s*```", re.DOTALL)
-
-
-class AnswerInvalid(ValueError):
-    """A model's answer that is not a decision."""
-
 
 def build_request(
-    config: Config, model: str, instructions: str | None, context: Context, *, now: datetime
+    config: Config, model: str, instructions: str | None, context: Context, *, now: datetime, asked: str | None
 ) -> ChatRequest:
-    """The request for one decision: what stays the same first, so that providers' prompt caches serve it."""
+    """The request for one decision: what stays the same first, so that providers' prompt caches serve it.
+
+    `asked`: what the person who wants a decision now said to it.
+    """
     steering = _NO_FILE if instructions is None else f"HEARTBEAT.md:\n{instructions}"
-    data = {"data": context, "now": now}
+    data = {"data": context, "now": now} | ({"asked": asked} if asked else {})
     return ChatRequest(
         model=model,
         messages=[
@@ -58,16 +53,3 @@ def build_request(
         schema_name="decision",
         schema=SCHEMA,
     )
-
-
-def read_answer(text: str) -> Decision:
-    """The decision in a model's answer, also inside a code fence or after thoughts. Raises `AnswerInvalid`."""
-    answer = _THOUGHTS.sub("", text).strip()
-    if fenced := _FENCED.fullmatch(answer):
-        answer = fenced[1].strip()
-    if not answer:
-        raise AnswerInvalid("The model's answer is empty.")
-    try:
-        return msgspec.json.decode(answer, type=Decision)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise AnswerInvalid(f"The model's answer is not a decision: {error}") from None
