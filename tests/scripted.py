@@ -18,6 +18,15 @@ NOTHING: dict[str, object] = {
 }
 
 
+QUIET: dict[str, dict[str, object]] = {
+    "decision": NOTHING,
+    "findings": {"insights": [], "open_questions": []},
+    "proposals": {"proposals": []},
+    "answer": {"verdict": "nothing", "body": ""},
+}
+"""For each kind of request the answer that does nothing."""
+
+
 def act(*actions: dict[str, object], summary: str = "Did something.") -> dict[str, object]:
     """An answer that acts."""
     return {"verdict": "act", "reasoning": "It is time.", "summary": summary, "actions": list(actions)}
@@ -28,19 +37,25 @@ def post(title: str = "A title", content: str = "Some content.", board: str = "g
 
 
 class ScriptedModel:
-    """Gives the answers it was told, in order, and then always `NOTHING`; keeps the requests it got."""
+    """Gives the answers it was told, in order, and then always the one that does nothing; keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.requests: list[ChatRequest] = []
+        self.steps: dict[str, list[Step]] = {name: [] for name in QUIET}
+        self.asked: dict[str, list[ChatRequest]] = {name: [] for name in QUIET}
 
-    def says(self, *steps: Step) -> None:
-        """What to answer next: text, a value to send as JSON, an error to raise, or a function to await."""
-        self.steps += steps
+    @property
+    def requests(self) -> list[ChatRequest]:
+        """Those for decisions of the heartbeat."""
+        return self.asked["decision"]
+
+    def says(self, *steps: Step, to: str = "decision") -> None:
+        """What to answer next to one kind of request: text, a value, an error to raise, or a function to await."""
+        self.steps[to] += steps
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
-        self.requests.append(request)
-        step = self.steps.pop(0) if self.steps else NOTHING
+        self.asked[request.schema_name].append(request)
+        steps = self.steps[request.schema_name]
+        step = steps.pop(0) if steps else QUIET[request.schema_name]
         if isinstance(step, Exception):
             raise step
         if isinstance(step, str):

@@ -282,7 +282,7 @@ async def test_run_now_works_on_a_stopped_loop_and_leaves_the_schedule_alone(
         None,
         None,
     )
-    assert await process.turn("a") == structs.replace(before, last_run_id=run.id)
+    assert await process.turn("a") == structs.replace(before, last_run_id=run.id, settled_at=clock.now())
     assert await process.said("a") == ["Done."]
 
 
@@ -297,7 +297,7 @@ async def test_run_now_does_not_shorten_a_backoff_nor_count_as_a_try(
     failed = await process.loop.run_for_thread("a")
     acted = await process.loop.run_for_thread("a")
     assert (failed.outcome, acted.outcome) == ("failed", "acted")
-    assert await process.turn("a") == structs.replace(before, last_run_id=acted.id)
+    assert await process.turn("a") == structs.replace(before, last_run_id=acted.id, settled_at=clock.now())
 
 
 async def test_a_second_turn_of_a_thread_is_refused_while_one_is_under_way(

@@ -12,12 +12,25 @@ from sqlalchemy import text
 
 from ledger.clock import ManualClock
 from ledger.db import Database
-from ledger.loops.quiet import Noticed, Quiet
+from ledger.loops.reflection import Reflected, Reflection
 from ledger.loops.work import Effects, Record, TurnFailed
 from ledger.turns import store as turns
 from ledger.turns.structs import Turn
 from tests.conftest import START
-from tests.toy import HALF_HOUR, LEASE, Process, Says, Step, Toy, Waits, assert_covered_once, eventually, fail, skip
+from tests.toy import (
+    HALF_HOUR,
+    LEASE,
+    Process,
+    Says,
+    Step,
+    Toy,
+    Waits,
+    assert_covered_once,
+    eventually,
+    fail,
+    means,
+    skip,
+)
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -148,24 +161,24 @@ async def test_a_loop_stopped_and_started_during_a_turn_acts_once(
     assert_covered_once(await process.runs("a"), START, HALF_HOUR, clock.now())
 
 
-class Reader(Quiet):
+class Interrupted(Reflection):
     """A quiet loop during whose turns something happens, once they have read."""
 
-    def __init__(self, db: Database, *meanwhile: Meanwhile) -> None:
-        super().__init__("reflection", "REFLECTION", db, enabled=True, every=HALF_HOUR)
-        self.meanwhile = list(meanwhile)
+    def __init__(self, db: Database) -> None:
+        super().__init__(means(db), enabled=True, every=HALF_HOUR)
+        self.meanwhile: list[Meanwhile] = []
 
-    async def act(self, turn: Turn, record: Record) -> Noticed | None:
-        noticed = await super().act(turn, record)
+    async def act(self, turn: Turn, record: Record) -> Reflected | None:
+        reflected = await super().act(turn, record)
         if self.meanwhile:
             await self.meanwhile.pop(0)()
-        return noticed
+        return reflected
 
 
 async def test_a_message_that_comes_during_a_quiet_turn_makes_its_thread_due_again(
     db: Database, clock: ManualClock
 ) -> None:
-    reader = Reader(db)
+    reader = Interrupted(db)
     process = Process(db, clock, reader)
     await process.start("a")
     await process.say("a", "One.")
@@ -189,7 +202,7 @@ async def test_a_message_that_comes_during_a_quiet_turn_makes_its_thread_due_aga
 async def test_a_message_that_comes_while_a_quiet_turn_is_put_back_is_not_lost(
     db: Database, clock: ManualClock
 ) -> None:
-    reader = Reader(db)
+    reader = Interrupted(db)
     process = Process(db, clock, reader)
     await process.start("a")
     await process.say("a", "One.")
@@ -433,8 +446,8 @@ async def test_the_100000th_thread_gets_its_turn(tmp_path: Path, empty_sqlite: P
 
 MANY_THREADS = """
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
-    INSERT INTO threads (id, title, timezone, created_at, message_count, post_count, person_seq, activity)
-    SELECT printf('t%06d', i), '', 'UTC', :now, 0, 0, 0, 0 FROM n"""
+    INSERT INTO threads (id, title, timezone, created_at, message_count, post_count, person_seq, said_tokens, activity)
+    SELECT printf('t%06d', i), '', 'UTC', :now, 0, 0, 0, 0, 0 FROM n"""
 
 MANY_TURNS = """
     INSERT INTO turns (thread_id, loop, enabled, anchor_at, slot, next_due_at, attempt, watermark, basis)

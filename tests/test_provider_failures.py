@@ -56,7 +56,8 @@ async def provider() -> AsyncGenerator[Provider]:
 @pytest.fixture
 async def served(opened: Opener, provider: Provider) -> AsyncGenerator[Running]:
     """The application with its own client of the provider."""
-    async with opened(rules=True, llm_base_url=provider.url, llm_api_key="key", llm_model="small") as running:
+    quiet = {"reflection_enabled": False, "personality_enabled": False}  # they would ask it, too
+    async with opened(rules=True, llm_base_url=provider.url, llm_api_key="key", llm_model="small", **quiet) as running:
         yield running
 
 

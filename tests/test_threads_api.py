@@ -194,7 +194,7 @@ async def test_a_limit_out_of_range_is_422(refusing: Running, limit: str) -> Non
 
 async def _fill(running: Running, model: ScriptedModel, thread: str) -> None:
     """Have rows of the thread in every table that has any of threads."""
-    await _say(running, _user("Hello."), thread=thread)
+    await _say(running, _user("Hello. Shall we?", id=f"{thread}-1"), thread=thread)
     config = {"max_tokens": 400}
     (await running.http.post(f"/api/threads/{thread}/heartbeat/config", json=config)).raise_for_status()
     body = {"title": "T", "content": "C", "author": "anna", "thread_id": thread}
@@ -206,6 +206,15 @@ async def _fill(running: Running, model: ScriptedModel, thread: str) -> None:
     (await running.http.put(f"/api/posts/{written['id']}/votes/dora", json={"value": 1})).raise_for_status()
     model.says(act(post(f"Of {thread}", "Some content.")))
     (await running.http.post(f"/api/threads/{thread}/heartbeat/run-now")).raise_for_status()
+    (await running.http.put(f"/api/threads/{thread}/journal/settings", json={"self_reply": False})).raise_for_status()
+    model.says(
+        {"insights": [], "open_questions": [{"question": "Shall we?", "message_id": f"{thread}-1"}]}, to="findings"
+    )
+    for loop in ("reflection", "personality"):
+        (await running.http.post(f"/api/threads/{thread}/loops/{loop}/run-now")).raise_for_status()
+    entry = (await running.http.get(f"/api/threads/{thread}/journal")).json()["items"][0]
+    said = f"/api/threads/{thread}/journal/{entry['id']}/replies"
+    (await running.http.post(said, json={"body": "Indeed.", "author": "anna"})).raise_for_status()
 
 
 async def _rows_of(running: Running, thread: str) -> dict[str, int]:
@@ -223,10 +232,15 @@ async def _rows_of(running: Running, thread: str) -> dict[str, int]:
 
 FILLED = {
     "comments": 2,
+    "entries": 2,
     "heartbeat_configs": 1,
+    "journal_settings": 1,
     "messages": 1,
     "posts": 2,
-    "runs": 1,
+    "profiles": 1,
+    "runs": 3,
+    "scorecards": 1,
+    "tallies": 1,
     "turns": 4,
     "votes": 1,
 }

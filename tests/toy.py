@@ -10,13 +10,16 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from ledger.clock import Clock
 from ledger.db import Database, Session
 from ledger.heartbeat.schedule import last_slot, next_slot, slots_between
+from ledger.journal.store import Pen
 from ledger.loops.engine import Loop, Waker
 from ledger.loops.places import Places
+from ledger.loops.quiet import Means
 from ledger.loops.work import Covered, Effects, Facts, Record, Work
 from ledger.runs import store as runs
 from ledger.runs.structs import Reason, Run, RunDetail, RunFilter
 from ledger.threads import messages
 from ledger.threads import store as threads
+from ledger.threads.said import News
 from ledger.threads.structs import NewMessage, NewThread
 from ledger.turns import store as turns
 from ledger.turns.structs import LoopName, Turn
@@ -101,7 +104,7 @@ class Toy:
         """What its next turns do, on one thread or on any."""
         self._steps.setdefault(on, []).extend(steps)
 
-    async def news_at(self, session: Session, turn: Turn) -> datetime | None:
+    async def news(self, session: Session, turn: Turn) -> News | None:
         del session, turn
         return None
 
@@ -124,6 +127,15 @@ class Toy:
     def _step(self, thread_id: str) -> Step:
         steps = self._steps.get(thread_id) or self._steps.get(None)
         return steps.pop(0) if steps else speak
+
+
+async def _no_wake(session: Session, thread_id: str) -> None:
+    del session, thread_id
+
+
+def means(db: Database) -> Means:
+    """What quiet loops work with, without a model."""
+    return Means(db, None, None, 20, Pen("ledger", 0.25), _no_wake)
 
 
 class Process:

@@ -23,11 +23,13 @@ from ledger.docs import DocsPage
 from ledger.door import Door
 from ledger.errors import Unavailable
 from ledger.heartbeat.instructions import File
+from ledger.journal.api import JournalController
 from ledger.llm import LLM, OpenAICompatible
 from ledger.loops import Loop, Waker, build_loops
 from ledger.loops.api import LoopController, Loops
 from ledger.loops.heartbeat_api import HeartbeatController
 from ledger.loops.tasks import Tasks
+from ledger.mind.api import MindController
 from ledger.posts.api import PostController
 from ledger.runs.api import RunController
 from ledger.settings import Settings
@@ -101,6 +103,8 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
             ThreadController,
             HeartbeatController,
             LoopController,
+            MindController,
+            JournalController,
             PostController,
             RunController,
             HealthController,

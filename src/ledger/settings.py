@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     personality_seconds: int = 1200
     self_reply_enabled: bool = True
     self_reply_seconds: int = 1800
+    self_reply_min_seconds: int = 1800
+    self_reply_chance: float = 0.25
+    loop_window: int = 20
     heartbeat_enabled: bool = False
     heartbeat_seconds: int = 1800
     concurrency: int = 8
@@ -105,17 +108,21 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-def _seconds(low: float, high: float) -> Callable[[str], float]:
+def _number(low: float, high: float, what: str = "a number") -> Callable[[str], float]:
     def read(value: str) -> float:
         try:
             number = float(value)
         except ValueError:
             number = float("nan")
         if not low <= number <= high:
-            raise SettingError(f"write a number of seconds from {low:g} to {high:g}")
+            raise SettingError(f"write {what} from {low:g} to {high:g}")
         return number
 
     return read
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    return _number(low, high, "a number of seconds")
 
 
 def _list(value: str) -> tuple[str, ...]:
@@ -185,6 +192,19 @@ VARIABLES = (
     Variable("CRT_PERSONALITY_LOOP_SECONDS", "personality_seconds", _INTERVAL, "Its default interval."),
     Variable("CRT_JOURNAL_SELF_REPLY_LOOP_ENABLED", "self_reply_enabled", _switch, "Whether self-reply runs."),
     Variable("CRT_JOURNAL_SELF_REPLY_LOOP_SECONDS", "self_reply_seconds", _INTERVAL, "Its default interval."),
+    Variable(
+        "CRT_JOURNAL_SELF_REPLY_MIN_SECONDS",
+        "self_reply_min_seconds",
+        _whole(0, 604_800),
+        "Least time between two answers of the agent to itself in a thread.",
+    ),
+    Variable(
+        "CRT_JOURNAL_SELF_REPLY_CHANCE",
+        "self_reply_chance",
+        _number(0, 1),
+        "Share of its own entries that the agent may answer, 0 to 1.",
+    ),
+    Variable("CRT_LOOP_WINDOW", "loop_window", _whole(1, 200), "Messages that are read beside what is new."),
     Variable("CRT_HEARTBEAT_LOOP_ENABLED", "heartbeat_enabled", _switch, "Whether the heartbeat runs."),
     Variable("CRT_HEARTBEAT_LOOP_SECONDS", "heartbeat_seconds", _INTERVAL, "Its default interval."),
     Variable("CRT_CONCURRENCY", "concurrency", _whole(2, 1_000), "Turns at once in this process."),

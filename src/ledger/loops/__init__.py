@@ -5,14 +5,17 @@ from datetime import timedelta
 from ledger.clock import Clock
 from ledger.db import Database
 from ledger.heartbeat.instructions import File
+from ledger.journal.store import Pen
 from ledger.llm import LLM
 from ledger.loops.engine import Loop, Waker
 from ledger.loops.heartbeat import Heartbeat
+from ledger.loops.personality import Personality
 from ledger.loops.places import Places
-from ledger.loops.quiet import Quiet
+from ledger.loops.quiet import Means
+from ledger.loops.reflection import Reflection
+from ledger.loops.self_reply import SelfReply
 from ledger.loops.work import Work
 from ledger.settings import Settings
-from ledger.turns.structs import LoopName
 
 __all__ = ["Loop", "Waker", "build_loops"]
 
@@ -23,13 +26,31 @@ def build_loops(
     """Reflection, personality, self-reply and heartbeat, in this order."""
     places = Places(settings.concurrency)
     limit, tick = timedelta(seconds=settings.turn_seconds), timedelta(seconds=settings.tick_seconds)
+    loops: list[Loop] = []
+    means = Means(
+        db=db,
+        llm=llm,
+        model=settings.llm_model,
+        window=settings.loop_window,
+        pen=Pen(settings.agent_name, settings.self_reply_chance),
+        wake=Waker(loops),  # which wakes all of them, once they are there
+    )
 
     def loop(work: Work) -> Loop:
         return Loop(work, db, clock, places, turn_limit=limit, tick=tick)
 
-    def quiet(name: LoopName, label: str, enabled: bool, seconds: int) -> Loop:
-        return loop(Quiet(name, label, db, enabled=enabled, every=timedelta(seconds=seconds)))
-
+    reflection = Reflection(
+        means, enabled=settings.reflection_enabled, every=timedelta(seconds=settings.reflection_seconds)
+    )
+    personality = Personality(
+        means, enabled=settings.personality_enabled, every=timedelta(seconds=settings.personality_seconds)
+    )
+    self_reply = SelfReply(
+        means,
+        minimum=timedelta(seconds=settings.self_reply_min_seconds),
+        enabled=settings.self_reply_enabled,
+        every=timedelta(seconds=settings.self_reply_seconds),
+    )
     heartbeat = Heartbeat(
         db,
         clock,
@@ -40,9 +61,6 @@ def build_loops(
         agent=settings.agent_name,
         model=settings.llm_model,
     )
-    return (
-        quiet("reflection", "REFLECTION", settings.reflection_enabled, settings.reflection_seconds),
-        quiet("personality", "PERSONALITY", settings.personality_enabled, settings.personality_seconds),
-        quiet("self_reply", "JOURNAL_SELF_REPLY", settings.self_reply_enabled, settings.self_reply_seconds),
-        loop(heartbeat),
-    )
+    four = loop(reflection), loop(personality), loop(self_reply), loop(heartbeat)
+    loops.extend(four)
+    return four

@@ -95,8 +95,9 @@ class Agenda:
         return self._work.due(await self._facts(session, turn, after=now))
 
     async def _facts(self, session: Session, turn: Turn, *, after: datetime) -> Facts:
-        news_at = await self._work.news_at(session, turn)
-        return Facts(turn.enabled, turn.every(self._work.every), turn.anchor_at, after, news_at)
+        news = await self._work.news(session, turn) if turn.enabled else None
+        every = turn.every(self._work.every)
+        return Facts(turn.enabled, every, turn.anchor_at, after, news, turn.settled_at)
 
     async def _reschedule_all(self, db: Database) -> None:
         last = ""

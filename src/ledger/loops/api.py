@@ -1,11 +1,18 @@
-from litestar import Controller, get, patch, post
-from litestar.params import FromPath, JSONBody
+"""The loops as people handle them: started, stopped, switched and timed per thread, and run at once."""
 
-from ledger.db import Database
+from litestar import Controller, get, patch, post, put
+from litestar.params import FromPath, JSONBody
+from msgspec import UNSET
+
+from ledger.db import Database, Session
+from ledger.journal import settings as journal_settings
+from ledger.journal.structs import JournalSettings, JournalSettingsChange
 from ledger.loops.engine import Loop
+from ledger.loops.tasks import Tasks
+from ledger.runs.structs import RunDetail
 from ledger.threads import store as threads
 from ledger.turns import store as turns
-from ledger.turns.structs import LoopName, LoopState, ThreadLoop, ThreadLoopChange, Turn
+from ledger.turns.structs import LoopName, LoopState, RunRequest, ThreadLoop, ThreadLoopChange, Turn
 from ledger.wire import Given
 
 Loops = dict[LoopName, Loop]
@@ -59,6 +66,45 @@ class LoopController(Controller):
             await loops[loop].configure(session, thread_id, enabled=data.enabled, every_seconds=data.every)
             turn = await turns.get(session, loop, thread_id)
         return _shown(loops[loop], thread_id, turn)
+
+    @post("/threads/{thread_id:str}/loops/{loop:str}/run-now", status_code=200)
+    async def run_loop_now(
+        self,
+        thread_id: FromPath[str],
+        loop: FromPath[LoopName],
+        loops: Given[Loops],
+        tasks: Given[Tasks],
+        data: JSONBody[RunRequest | None] = None,
+    ) -> RunDetail:
+        """Take a thread's turn at once, due or not; 409 while one of the same loop and thread is under way."""
+        return await tasks.run(loops[loop].run_for_thread, thread_id, data.prompt if data else None)
+
+    @get("/threads/{thread_id:str}/journal/settings")
+    async def get_journal_settings(self, thread_id: FromPath[str], db: Given[Database]) -> JournalSettings:
+        async with db.read() as session:
+            await threads.get(session, thread_id)
+            return await _journal_settings(session, thread_id)
+
+    @put("/threads/{thread_id:str}/journal/settings")
+    async def change_journal_settings(
+        self,
+        thread_id: FromPath[str],
+        data: JSONBody[JournalSettingsChange],
+        loops: Given[Loops],
+        db: Given[Database],
+    ) -> JournalSettings:
+        """Switch the agent's answers on or off, and say which reflections are posted; absent fields stay."""
+        async with db.write() as session:
+            await threads.lock_existing(session, thread_id)
+            if data.posts is not UNSET:
+                await journal_settings.set_posts_when(session, thread_id, data.posts)
+            await loops["self_reply"].configure(session, thread_id, enabled=data.self_reply)
+            return await _journal_settings(session, thread_id)
+
+
+async def _journal_settings(session: Session, thread_id: str) -> JournalSettings:
+    turn = await turns.get(session, "self_reply", thread_id)
+    return JournalSettings(turn.enabled if turn else True, await journal_settings.posts_when(session, thread_id))
 
 
 def _shown(loop: Loop, thread_id: str, turn: Turn | None) -> ThreadLoop:

@@ -1,6 +1,7 @@
 """The one loop body: find what is due, claim it, act, settle. It knows no loop by name."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import anyio
@@ -125,10 +126,11 @@ class Loop:
                 elif not again:
                     return
 
-    async def run_for_thread(self, thread_id: str) -> RunDetail:
+    async def run_for_thread(self, thread_id: str, asked: str | None = None) -> RunDetail:
         """Take a thread's turn whether due or not, also while the loop is stopped, and leave its schedule alone.
 
-        Raises `NotFound` for an unknown thread, `Conflict` while a turn of this loop and thread is under way.
+        `asked` is what the person who wants it says to it. Raises `NotFound` for an unknown thread, `Conflict` while a
+        turn of this loop and thread is under way.
         """
         async with self._db.read() as session:
             await threads.get(session, thread_id)
@@ -136,7 +138,7 @@ class Loop:
             self._refuse_second(turn, thread_id)
         await self._places.take_first()
         try:
-            run = await self._take(await self._claim_one(thread_id), "run_now")
+            run = await self._take(await self._claim_one(thread_id), "run_now", asked)
         finally:
             self._places.give_back()
         if run is None:
@@ -245,12 +247,12 @@ class Loop:
                 self._turn_ended = anyio.Event()
                 self._places.give_back()
 
-    async def _take(self, turn: Turn, trigger: Trigger) -> RunDetail | None:
+    async def _take(self, turn: Turn, trigger: Trigger, asked: str | None = None) -> RunDetail | None:
         """Act and settle. None: there is nothing left to settle."""
         if trigger == "schedule" and turn.slot is None:
             await self._put_back(turn, trigger)  # a run-now died here: nothing is owed
             return None
-        record = Record(self._blank(turn, trigger))
+        record = Record(self._blank(turn, trigger, asked))
         try:
             effects = await self._act(turn, record)
             return await self._settle(turn, record, effects)
@@ -290,7 +292,7 @@ class Loop:
             run, next_due_at = await self._settling.settle(turn, record.run, effects)
         except Exception as error:  # noqa: BLE001 - it is logged, and nothing was written
             # A record of its own, in case it was what had been noted that could not be written.
-            failed = Record(self._blank(turn, record.run.trigger))
+            failed = Record(self._blank(turn, record.run.trigger, record.run.asked))
             self._note_failure(failed, "internal_error", f"{type(error).__name__}: {error}", error)
             run, next_due_at = await self._settling.settle(turn, failed.run, None)
         if next_due_at is not None and next_due_at < self._clock.now() + self._tick:
@@ -304,7 +306,7 @@ class Loop:
             # The lease ends by itself, only later.
             log.exception("[%s_LOOP] Putting back turn %s failed", self.work.label, turn.lease_token)
 
-    def _blank(self, turn: Turn, trigger: Trigger) -> RunDetail:
+    def _blank(self, turn: Turn, trigger: Trigger, asked: str | None) -> RunDetail:
         now = self._clock.now()
         slot = turn.slot if trigger == "schedule" else None
         return RunDetail(
@@ -313,6 +315,7 @@ class Loop:
             loop=turn.loop,
             trigger=trigger,
             outcome="skipped",
+            asked=asked,
             first_slot=slot,
             last_slot=slot,
             lateness_seconds=None if slot is None else max(0.0, (now - slot).total_seconds()),
@@ -325,7 +328,7 @@ class Loop:
 class Waker:
     """Gives every loop the chance to reschedule a thread after a write to it."""
 
-    def __init__(self, loops: tuple[Loop, ...]) -> None:
+    def __init__(self, loops: Sequence[Loop]) -> None:
         self._loops = loops
 
     async def __call__(self, session: Session, thread_id: str) -> None:

@@ -16,11 +16,13 @@ from ledger.heartbeat import context as contexts
 from ledger.heartbeat import gates, instructions, model, rules
 from ledger.heartbeat.schedule import last_slot, next_slot, slots_between
 from ledger.heartbeat.structs import Config
-from ledger.llm import LLM, ModelError
-from ledger.loops.work import Covered, Facts, Record, TurnFailed
+from ledger.llm import LLM
+from ledger.loops.asking import ask
+from ledger.loops.work import Covered, Facts, Record
 from ledger.runs.structs import RunDetail
 from ledger.threads import messages
 from ledger.threads import store as threads
+from ledger.threads.said import News
 from ledger.threads.structs import Message
 from ledger.turns.structs import LoopName, Turn
 
@@ -68,7 +70,7 @@ class Heartbeat:
         self.enabled = enabled
         self.every = every
 
-    async def news_at(self, session: Session, turn: Turn) -> datetime | None:
+    async def news(self, session: Session, turn: Turn) -> News | None:
         del session, turn
         return None  # it is due by the time alone; what is new is a matter for its gates
 
@@ -139,25 +141,11 @@ class Heartbeat:
         return None if self._llm is None else config.model or self._model
 
     async def _ask(self, seen: Seen, context: contexts.Context, chosen: str, record: Record) -> Decision:
-        content = seen.instructions.content if seen.instructions else None
-        request = model.build_request(seen.config, chosen, content, context, now=record.run.started_at)
-        record.note(decided_by="model", model=chosen, prompt=msgspec.to_builtins(request.messages))
         assert self._llm is not None  # noqa: S101 - no model is chosen without one
-        try:
-            answer = await self._llm.complete(request)
-        except ModelError as error:
-            raise TurnFailed("provider_failed", str(error)) from error
-        record.note(
-            raw_answer=answer.text,
-            model=answer.model,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            latency_seconds=answer.latency.total_seconds(),
-        )
-        try:
-            return model.read_answer(answer.text)
-        except model.AnswerInvalid as error:
-            raise TurnFailed("answer_invalid", str(error)) from error
+        content = seen.instructions.content if seen.instructions else None
+        run = record.run
+        request = model.build_request(seen.config, chosen, content, context, now=run.started_at, asked=run.asked)
+        return await ask(self._llm, request, record, Decision, "a decision")
 
 
 class Reaction:

@@ -1,15 +1,46 @@
-"""What reflection, personality and self-reply have in common: they are due when people have said something new."""
+"""What reflection, personality and self-reply have in common: what they work with, and when they are due."""
 
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from ledger.db import Database, Session
-from ledger.loops.work import Covered, Facts, Record
+from ledger.journal.store import Pen
+from ledger.llm import LLM
+from ledger.loops.work import Covered, Facts
+from ledger.mind.reading import Reading
 from ledger.runs.structs import RunDetail
-from ledger.threads import messages
-from ledger.threads import store as threads
+from ledger.threads import said
+from ledger.threads.said import News
+from ledger.threads.store import Wake
 from ledger.turns.structs import LoopName, Turn
+
+ENOUGH = 512
+"""How many tokens of new text need not wait for the interval to end."""
+
+MOST = 4_000
+"""How many tokens of new text one turn reads."""
+
+PAUSE = timedelta(minutes=1)
+"""How long a thread is left alone after a turn that read something."""
+
+NOTHING_NEW = "Nobody has said anything new."
+
+_MORE = "more"
+"""What a turn rests on that had not read all there was: the rest need not wait."""
+
+
+class Means(Struct, frozen=True):
+    """What the quiet loops work with."""
+
+    db: Database
+    llm: LLM | None
+    model: str | None
+    """None, like a missing `llm`: statistics decide."""
+    window: int
+    """How many messages are read beside the new ones."""
+    pen: Pen
+    wake: Wake
 
 
 class Noticed(Struct, frozen=True):
@@ -23,33 +54,49 @@ class Noticed(Struct, frozen=True):
         return run
 
 
+class Read(Struct, frozen=True):
+    """What a turn has before it, and how the turn is left when it has read that."""
+
+    reading: Reading
+    watermark: int
+    basis: str
+
+
 class Quiet:
-    """A loop that is due one interval after the oldest message it has not read yet, and never on an idle thread.
+    """A loop that never has a turn on an idle thread, and leaves a place to heartbeats and people."""
 
-    Its turns find nothing to learn from so far, and say so.
-    """
-
+    name: LoopName
+    label: str
     leaves_free = 1
 
-    def __init__(self, name: LoopName, label: str, db: Database, *, enabled: bool, every: timedelta) -> None:
-        self.name: LoopName = name
-        self.label = label
+    def __init__(self, means: Means, *, enabled: bool, every: timedelta) -> None:
+        self.means = means
         self.enabled = enabled
         self.every = every
-        self._db = db
-
-    async def news_at(self, session: Session, turn: Turn) -> datetime | None:
-        return await messages.first_said(session, turn.thread_id, after=turn.watermark)
 
     def due(self, facts: Facts) -> datetime | None:
-        return facts.news_at + facts.every if facts.enabled and facts.news_at else None
+        """As soon as enough is new, or one interval after the oldest of it came; not within a minute of a turn."""
+        if not facts.enabled or facts.news is None:
+            return None
+        waited = facts.news.first_at + facts.every
+        moment = waited if facts.news.enough_at is None else min(waited, facts.news.enough_at)
+        return moment if facts.settled_at is None else max(moment, facts.settled_at + PAUSE)
 
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
         del facts, until
         return Covered(slot, 1)
 
-    async def act(self, turn: Turn, record: Record) -> Noticed | None:
-        async with self._db.read() as session:
-            state = await threads.state(session, turn.thread_id)
-        record.note(outcome="skipped", reason="nothing_new", summary="There is nothing to learn from yet.")
-        return Noticed(state.message_count) if state else None
+
+class Reader(Quiet):
+    """A quiet loop that reads what people say, some thousand tokens at a time."""
+
+    async def news(self, session: Session, turn: Turn) -> News | None:
+        news = await said.news(session, turn.thread_id, after=turn.watermark, enough=ENOUGH)
+        return News(news.first_at, news.first_at) if news and turn.basis == _MORE else news
+
+    async def read(self, session: Session, turn: Turn) -> Read:
+        new = await said.unread(session, turn.thread_id, after=turn.watermark, tokens=MOST)
+        earlier = await said.newest(session, turn.thread_id, self.means.window, until=turn.watermark)
+        read_to = new[-1].seq if new else turn.watermark
+        is_all = not await said.count(session, turn.thread_id, after=read_to, most=1)
+        return Read(Reading(earlier, new), read_to, "" if is_all else _MORE)

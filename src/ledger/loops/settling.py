@@ -62,7 +62,8 @@ class Settling:
             if effects is not None:
                 run = await effects.apply(session, run)
             if effects is not None and run.reason != "moved_on":
-                current = structs.replace(current, watermark=effects.watermark, basis=effects.basis)
+                read_to = {"watermark": effects.watermark, "basis": effects.basis}
+                current = structs.replace(current, **read_to, settled_at=run.finished_at)
             return await self._conclude(session, current, turn, run)
 
     async def put_back(self, turn: Turn, trigger: Trigger) -> None:

@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 
 from ledger.db import Session
 from ledger.runs.structs import Reason, RunDetail
+from ledger.threads.said import News
 from ledger.turns.structs import LoopName, Turn
 
 
@@ -27,8 +28,10 @@ class Facts(Struct, frozen=True):
     anchor_at: datetime
     after: datetime
     """The last moment settled, or now."""
-    news_at: datetime | None
-    """When the oldest thing that is new for the loop arrived."""
+    news: News | None
+    """What is new for the loop."""
+    settled_at: datetime | None
+    """When the last turn that read anything ended."""
 
 
 class Covered(NamedTuple):
@@ -91,8 +94,8 @@ class Work(Protocol):
         """How many places its turns leave to others."""
         ...
 
-    async def news_at(self, session: Session, turn: Turn) -> datetime | None:
-        """When the oldest thing that is new for it arrived in the turn's thread."""
+    async def news(self, session: Session, turn: Turn) -> News | None:
+        """What is new for it in the turn's thread."""
         ...
 
     def due(self, facts: Facts) -> datetime | None:
