@@ -20,6 +20,11 @@ async def current(session: Session, thread_id: str) -> Scorecard:
     return await session.first(newest.limit(1), Scorecard) or Scorecard(thread_id=thread_id, revision=0)
 
 
+async def newest_revision(session: Session, thread_id: str) -> int:
+    newest = select(ScorecardRow.revision).where(ScorecardRow.thread_id == thread_id)
+    return await session.scalar(newest.order_by(ScorecardRow.revision.desc()).limit(1)) or 0
+
+
 async def revision(session: Session, thread_id: str, number: int) -> Scorecard:
     """One revision; an empty one if there is no such."""
     where = (ScorecardRow.thread_id == thread_id, ScorecardRow.revision == number)

@@ -148,6 +148,11 @@ async def path(session: Session, entry: Entry, most: int) -> list[Entry]:
     return found[::-1]
 
 
+async def is_any_waiting(session: Session, thread_id: str) -> bool:
+    """Whether there is anything that the agent may answer and has not."""
+    return bool(await session.scalar(select(exists().where(EntryRow.thread_id == thread_id, EntryRow.waits))))
+
+
 async def waiting_comment(session: Session, thread_id: str) -> Entry | None:
     """The oldest comment of a person that the agent has not answered."""
     return await _waiting(session, thread_id, "person", after=0)
@@ -156,14 +161,6 @@ async def waiting_comment(session: Session, thread_id: str) -> Entry | None:
 async def waiting_own(session: Session, thread_id: str, *, after: int) -> Entry | None:
     """The oldest entry of its own behind position `after` that the agent may answer and has not."""
     return await _waiting(session, thread_id, "agent", after=after)
-
-
-async def newest_unanswered(session: Session, thread_id: str) -> Entry | None:
-    """The newest entry of its own that the agent has not answered, chosen or not."""
-    answer = select(EntryRow.reply_to).where(EntryRow.origin == "agent", EntryRow.reply_to.is_not(None))
-    where = (EntryRow.thread_id == thread_id, EntryRow.origin == "agent", EntryRow.steps < STEPS)
-    unanswered = _ENTRY.where(*where, EntryRow.id.not_in(answer.where(EntryRow.thread_id == thread_id)))
-    return await session.first(unanswered.order_by(EntryRow.seq.desc()).limit(1), Entry)
 
 
 async def last_step_at(session: Session, thread_id: str) -> datetime | None:

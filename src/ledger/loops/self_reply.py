@@ -57,6 +57,8 @@ class SelfReply(Quiet):
         self._minimum = minimum
 
     async def news(self, session: Session, turn: Turn) -> News | None:
+        if not await journal.is_any_waiting(session, turn.thread_id):
+            return None
         comment = await journal.waiting_comment(session, turn.thread_id)
         own = await self._next_own(session, turn)
         moments = [await self._due_comment(session, comment)] if comment else []
@@ -82,10 +84,7 @@ class SelfReply(Quiet):
         return Answered(self.means, subject, draft)
 
     async def _pick(self, session: Session, turn: Turn, run: RunDetail) -> Entry | None:
-        """What is to be answered: a person's comment first, else the oldest own entry that is due.
-
-        A run that a person asked for waits for nothing, and takes the newest entry if none was chosen.
-        """
+        """What is to be answered: a person's comment first, else an own entry; in a run-now also before it is due."""
         asked, thread_id = run.trigger == "run_now", turn.thread_id
         comment = await journal.waiting_comment(session, thread_id)
         if comment and (asked or await self._due_comment(session, comment) <= run.started_at):
@@ -93,12 +92,12 @@ class SelfReply(Quiet):
         own = await self._next_own(session, turn)
         if own and (asked or await self._due_own(session, turn, own) <= run.started_at):
             return own
-        return await journal.newest_unanswered(session, thread_id) if asked else None
+        return None
 
     async def _next_own(self, session: Session, turn: Turn) -> Entry | None:
         """The oldest own entry to consider: with another scorecard than last time, all are considered again."""
-        scorecard = await scorecards.current(session, turn.thread_id)
-        considered = turn.watermark if turn.basis == _basis(scorecard.revision) else 0
+        revision = await scorecards.newest_revision(session, turn.thread_id)
+        considered = turn.watermark if turn.basis == _basis(revision) else 0
         return await journal.waiting_own(session, turn.thread_id, after=considered)
 
     async def _due_comment(self, session: Session, comment: Entry) -> datetime:

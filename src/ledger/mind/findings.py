@@ -61,7 +61,7 @@ def build_request(model: str, reading: Reading, before: Scorecard, asked: str | 
         "known": [insight.text for insight in before.insights],
         "open_so_far": [{"question": each.question, "message_id": each.message_id} for each in before.open_questions],
         "earlier": shown(reading.earlier, most=1_500),
-        "new": shown(reading.new, most=5_000),
+        "new": shown(reading.new, most=4_000),
     }
     if asked:
         data["asked"] = asked

@@ -50,7 +50,7 @@ def build_request(model: str, reading: Reading, traits: Mapping[TraitName, Trait
     data: dict[str, object] = {
         "traits_so_far": {name: round(trait.value, 2) for name, trait in traits.items()},
         "earlier": shown(reading.earlier, most=1_500),
-        "new": shown(reading.new, most=5_000),
+        "new": shown(reading.new, most=4_000),
     }
     if asked:
         data["asked"] = asked

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ledger.mind import scripts
 from ledger.mind.languages import Weight, heard, likeliest, stem, votes, weight
 
-READ = 1_000
+READ = 4_000
 """How many characters of a text are read."""
 
 _MOST = 400  # terms of a text, more or less a clause

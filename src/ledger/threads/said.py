@@ -5,14 +5,18 @@ The agent's own messages are not in it, nor those of the roles system and tool.
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from msgspec import Struct
-from sqlalchemy import func, select
+from msgspec import Struct, structs
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from ledger.columns import columns
 from ledger.db import Session
+from ledger.paging import AnySelect
 from ledger.threads.structs import Message
 from ledger.threads.tables import MessageRow
+from ledger.tokens import clip
 
 LONGEST = 16_000
 """How many characters of one message are read."""
@@ -40,24 +44,22 @@ def is_said(message: Message) -> bool:
 
 async def news(session: Session, thread_id: str, *, after: int, enough: int) -> News | None:
     """Whether people have said anything behind position `after`, and since when that is `enough` tokens."""
-    behind = (MessageRow.thread_id == thread_id, MessageRow.seq > after, _SAID)
-    first = await session.first(
-        select(MessageRow.received_at.label("first_at")).where(*behind).order_by(MessageRow.seq).limit(1), News
+    reached = MessageRow.said_tokens >= _tokens_until(thread_id, after) + enough
+    enough_at = (
+        _behind(thread_id, after, MessageRow.received_at).where(reached).limit(1).correlate(None).scalar_subquery()
     )
-    if first is None:
-        return None
-    reached = MessageRow.said_tokens >= await _tokens_until(session, thread_id, after) + enough
-    enough_at = await session.scalar(
-        select(MessageRow.received_at).where(*behind, reached).order_by(MessageRow.seq).limit(1)
-    )
-    return News(first.first_at, enough_at)
+    first = _behind(thread_id, after, MessageRow.received_at.label("first_at"), enough_at.label("enough_at"))
+    return await session.first(first.limit(1), News)
 
 
 async def unread(session: Session, thread_id: str, *, after: int, tokens: int) -> list[Message]:
     """The oldest messages behind position `after`, of so many tokens together; one at least, if there is any."""
     behind = _MESSAGE.where(MessageRow.thread_id == thread_id, MessageRow.seq > after).order_by(MessageRow.seq)
-    within = MessageRow.said_tokens <= await _tokens_until(session, thread_id, after) + tokens
-    return await session.all(behind.where(within), Message) or await session.all(behind.limit(1), Message)
+    found = await session.all(behind.where(MessageRow.said_tokens <= _tokens_until(thread_id, after) + tokens), Message)
+    if found:
+        return found
+    longer = await session.all(behind.limit(1), Message)
+    return [structs.replace(message, content=clip(message.content, tokens)) for message in longer]
 
 
 async def newest(session: Session, thread_id: str, limit: int, *, until: int) -> list[Message]:
@@ -80,6 +82,12 @@ async def count(session: Session, thread_id: str, *, after: int, most: int) -> i
     return await session.scalar(select(func.count()).select_from(behind.subquery())) or 0
 
 
-async def _tokens_until(session: Session, thread_id: str, seq: int) -> int:
-    statement = select(MessageRow.said_tokens).where(MessageRow.thread_id == thread_id, MessageRow.seq <= seq)
-    return await session.scalar(statement.order_by(MessageRow.seq.desc()).limit(1)) or 0
+def _behind(thread_id: str, seq: int, *wanted: ColumnElement[Any] | InstrumentedAttribute[Any]) -> AnySelect:
+    return (
+        select(*wanted).where(MessageRow.thread_id == thread_id, MessageRow.seq > seq, _SAID).order_by(MessageRow.seq)
+    )
+
+
+def _tokens_until(thread_id: str, seq: int) -> ColumnElement[int]:
+    until = select(MessageRow.said_tokens).where(MessageRow.thread_id == thread_id, MessageRow.seq <= seq)
+    return func.coalesce(until.order_by(MessageRow.seq.desc()).limit(1).correlate(None).scalar_subquery(), 0)
