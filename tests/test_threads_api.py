@@ -206,7 +206,9 @@ async def _fill(running: Running, model: ScriptedModel, thread: str) -> None:
     (await running.http.put(f"/api/posts/{written['id']}/votes/dora", json={"value": 1})).raise_for_status()
     model.says(act(post(f"Of {thread}", "Some content.")))
     (await running.http.post(f"/api/threads/{thread}/heartbeat/run-now")).raise_for_status()
-    (await running.http.put(f"/api/threads/{thread}/journal/settings", json={"self_reply": False})).raise_for_status()
+    (
+        await running.http.put(f"/api/threads/{thread}/journal/settings", json={"self_reply": False, "posts": "never"})
+    ).raise_for_status()
     model.says(
         {"insights": [], "open_questions": [{"question": "Shall we?", "message_id": f"{thread}-1"}]}, to="findings"
     )
