@@ -44,6 +44,7 @@ chaos: .venv/.tests
 bench: .venv/.tests
 	$(BIN)/python benchmarks/claims.py
 	$(BIN)/python benchmarks/idle.py
+	$(BIN)/python benchmarks/history.py
 
 clean:
 	rm -rf .venv
