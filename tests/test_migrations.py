@@ -8,17 +8,32 @@ from typing import Any
 
 import anyio
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from msgspec import Struct
+from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ledger import schema
 from ledger.app import create_app
+from ledger.clock import ManualClock
+from ledger.db import Database
+from ledger.insights import scorecards
 from ledger.settings import Settings
 from ledger.tables import METADATA
+from ledger.threads import store as threads
+from ledger.threads.tables import MessageRow
+from ledger.tokens import count_tokens
+from ledger.turns import store as turns
+from tests.conftest import START
+
+
+class Counted(Struct):
+    seq: int
+    said_tokens: int
 
 
 async def _on(url: str, *statements: str) -> None:
@@ -153,3 +168,65 @@ def test_migrations_are_one_line_and_named_by_their_order() -> None:
     revisions = [script.revision for script in scripts.walk_revisions()]
     assert revisions == sorted(revisions, reverse=True)
     assert all(re.fullmatch(r"\d{4}", revision) for revision in revisions)
+
+
+EARLIER = (
+    "INSERT INTO threads VALUES ('old', '', 'UTC', :now, 5, 0, 4, 4), ('empty', '', 'UTC', :now, 0, 0, 0, 0)",
+    """INSERT INTO messages (thread_id, seq, id, role, origin, content, created_at, received_at) VALUES
+        ('old', 1, 'a', 'user', 'person', 'Guten Abend.', :now, :now),
+        ('old', 2, 'b', 'assistant', 'agent', 'What the agent said.', :now, :now),
+        ('old', 3, 'c', 'assistant', 'app', '晚上好。去散步吗🎉', :now, :now),
+        ('old', 4, 'd', 'user', 'person', 'Да, конечно.', :now, :now),
+        ('old', 5, 'e', 'system', 'app', 'A note of the application.', :now, :now)""",
+    """INSERT INTO turns (thread_id, loop, enabled, anchor_at, attempt, watermark, basis) VALUES
+        ('old', 'reflection', true, :now, 0, 5, ''), ('old', 'personality', false, :now, 0, 5, ''),
+        ('old', 'self_reply', true, :now, 0, 5, ''), ('old', 'heartbeat', true, :now, 0, 5, 'activity 4'),
+        ('empty', 'reflection', true, :now, 0, 0, '')""",
+)
+"""A database of the first schema, whose quiet loops had passed over all messages."""
+
+
+async def _migrated_from_first(url: str) -> None:
+    def to_first(connection: Connection) -> None:
+        config = schema.alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.commit()
+
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(to_first)
+    moment = f"TIMESTAMP '{START:%F %T}+00'" if engine.dialect.name == "postgresql" else f"'{START:%F %T.%f}'"
+    await engine.dispose()
+    await _on(url, *(statement.replace(":now", moment) for statement in EARLIER))
+    await schema.migrate(url)
+
+
+async def test_an_upgrade_counts_what_people_said_before_as_the_program_counts(blank_url: str) -> None:
+    await _migrated_from_first(blank_url)
+    db = Database(blank_url)
+    async with db.read() as session:
+        found = await session.all(select(MessageRow.seq, MessageRow.said_tokens).order_by(MessageRow.seq), Counted)
+        state = await threads.state(session, "old")
+    await db.close()
+    said = [count_tokens(text) for text in ("Guten Abend.", "晚上好。去散步吗🎉", "Да, конечно.")]
+    totals = [said[0], said[0], said[0] + said[1], sum(said), sum(said)]
+    assert [row.said_tokens for row in found] == totals
+    assert state is not None
+    assert state.said_tokens == sum(said)
+
+
+async def test_an_upgrade_has_the_quiet_loops_read_what_they_had_passed_over(blank_url: str, tmp_path: Path) -> None:
+    await _migrated_from_first(blank_url)
+    app = create_app(
+        Settings(database_url=blank_url, heartbeat_md=str(tmp_path / "HEARTBEAT.md")), clock=ManualClock(START)
+    )
+    async with app.lifespan():
+        for loop in (app.state.reflection_loop, app.state.personality_loop):
+            await loop.run_once()
+    db = Database(blank_url)
+    async with db.read() as session:
+        read = {loop: turn.watermark for loop, turn in (await turns.of_thread(session, "old")).items()}
+        assert (await scorecards.current(session, "old")).messages == 3
+    await db.close()
+    assert read == {"reflection": 4, "personality": 0, "self_reply": 0, "heartbeat": 5}

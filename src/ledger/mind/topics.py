@@ -23,7 +23,7 @@ _CANDIDATES = 60
 _COVERED = 0.6  # the share of a word's messages from which on a longer term stands for it
 _SIDE = 20  # messages each side of a trend needs
 _RISEN = 3
-_PRIOR = 50.0
+_PRIOR = 20.0
 _SURE = 1.96
 
 
@@ -65,7 +65,7 @@ def trends(tally: Tally, limit: int = 5) -> tuple[list[Trending], list[Trending]
     """What rises and what fades: the last 30 days against all before; nothing while either has under 20 messages.
 
     The z-score of the log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008), on messages
-    that do and do not speak of a term; the prior is worth 50 messages a side and shaped like the whole tally.
+    that do and do not speak of a term; the prior is worth 20 messages a side and shaped like the whole tally.
     Their bound is kept: 1.96 either way. Three messages are the least.
     """
     recent, before = tally.messages.recent, tally.messages.before
