@@ -3,14 +3,20 @@
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 
+import msgspec
 from msgspec import Struct, field
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 
 from ledger.columns import columns
-from ledger.db import Database
+from ledger.db import Database, Session
+from ledger.insights import profiles, scorecards
+from ledger.insights.tables import ProfileRow, ScorecardRow
+from ledger.journal.tables import EntryRow
+from ledger.mind.topics import Tally
 from ledger.posts.tables import CommentRow, PostRow, VoteRow
 from ledger.runs.structs import Run
 from ledger.runs.tables import RunRow
+from ledger.threads.tables import MessageRow
 from ledger.turns.structs import Turn
 from ledger.turns.tables import TurnRow
 
@@ -33,6 +39,8 @@ class Report(Struct):
     collapsed: int = 0
     """Slots settled together with an earlier one."""
     effects: int = 0
+    learned: int = 0
+    """Messages that reflection and personality counted, each loop for itself."""
     lost: list[str] = []
     doubled: list[str] = []
     wrong: list[str] = []
@@ -64,6 +72,46 @@ async def audit(db: Database, every: timedelta, *, served_until: datetime) -> Re
             _check_slots(report, turn, [run for run in by_thread[turn.thread_id] if run.slots], every)
             _check_turn(report, turn, served_until)
     return report
+
+
+async def audit_learning(db: Database, report: Report) -> None:
+    """Look at what the quiet loops learned: every message they have passed was counted once, by runs that are there."""
+    async with db.read() as session:
+        turns = await session.all(select(*columns(TurnRow, Turn)), Turn)
+        acted = set(await session.scalars(select(RunRow.id).where(RunRow.outcome == "acted")))
+        for turn in turns:
+            if turn.loop == "reflection":
+                tally = msgspec.json.decode(await scorecards.tally(session, turn.thread_id) or "{}", type=Tally)
+                _check_count(
+                    report, turn, tally.messages.total, await _said(session, turn, MessageRow.origin != "agent")
+                )
+                numbers = select(ScorecardRow.revision).where(ScorecardRow.thread_id == turn.thread_id)
+            elif turn.loop == "personality":
+                traits = (await profiles.current(session, turn.thread_id)).traits
+                counted = traits["questions"].evidence_count if traits else 0
+                _check_count(report, turn, counted, await _said(session, turn, MessageRow.origin == "person"))
+                numbers = select(ProfileRow.revision).where(ProfileRow.thread_id == turn.thread_id)
+            else:
+                continue
+            revisions = sorted(await session.scalars(numbers))
+            if revisions != list(range(1, len(revisions) + 1)):
+                report.wrong.append(f"{turn.loop} of {turn.thread_id} has the revisions {revisions}")
+        written = set(await session.scalars(select(EntryRow.run_id).where(EntryRow.run_id.is_not(None))))
+        written |= set(await session.scalars(select(ScorecardRow.run_id)))
+        report.wrong += [f"run {run_id} wrote, and is not there" for run_id in written - acted]
+
+
+async def _said(session: Session, turn: Turn, where: ColumnElement[bool]) -> int:
+    read = (MessageRow.thread_id == turn.thread_id, MessageRow.seq <= turn.watermark, where)
+    return await session.scalar(select(func.count()).select_from(MessageRow).where(*read)) or 0
+
+
+def _check_count(report: Report, turn: Turn, counted: int, said: int) -> None:
+    report.learned += counted
+    if counted < said:
+        report.lost.append(f"{said - counted} messages of {turn.thread_id} for {turn.loop}")
+    if counted > said:
+        report.doubled.append(f"{counted - said} messages of {turn.thread_id} for {turn.loop}")
 
 
 def _check_slots(report: Report, turn: Turn, settled: list[Run], every: timedelta) -> None:

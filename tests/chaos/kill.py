@@ -31,7 +31,7 @@ from ledger.threads.structs import NewThread
 from ledger.threads.tables import MessageRow
 from ledger.turns import store as turns
 from tests.chaos import Service, serving
-from tests.chaos.audit import Report, audit
+from tests.chaos.audit import Report, audit, audit_learning
 from tests.provider import Provider, provider_running, says
 
 PROCESSES = 2
@@ -63,8 +63,8 @@ class Deciding:
         self.under_way[name] += 1
         try:
             await clock.sleep_until(clock.now() + LATENCY)
-            data = msgspec.json.decode(request["messages"][1]["content"])["data"]
-            await says(_decision(call, data))(stream, request)
+            data = msgspec.json.decode(request["messages"][1]["content"])
+            await says(_answer(request["response_format"]["json_schema"]["name"], call, data))(stream, request)
         finally:
             self.under_way[name] -= 1
 
@@ -151,12 +151,28 @@ class Chaos:
         return {
             "CRT_DATABASE_URL": "sqlite+aiosqlite:///chaos.db",
             "CRT_HEARTBEAT_LOOP_ENABLED": "true",
+            "CRT_REFLECTION_LOOP_SECONDS": "5",
+            "CRT_PERSONALITY_LOOP_SECONDS": "5",
             "CRT_LLM_BASE_URL": self._url,
             "CRT_LLM_API_KEY": name,
             "CRT_LLM_MODEL": "stub",
             "CRT_TURN_SECONDS": str(TURN_SECONDS),
             "CRT_TICK_SECONDS": "0.5",
         }
+
+
+def _answer(kind: str, call: int, data: dict[str, Any]) -> dict[str, object]:
+    """What each kind of request asks for, as far as it goes: something of its own in every call."""
+    match kind:
+        case "decision":
+            return _decision(call, data["data"])
+        case "findings":
+            insight = {"text": f"Call {call} found it.", "importance": 5, "evidence": [data["new"][0]["id"]]}
+            return {"insights": [insight], "open_questions": []}
+        case "proposals":
+            return {"proposals": []}
+        case _:
+            return {"verdict": "reply", "body": f"Call {call} answers."}
 
 
 def _decision(call: int, data: dict[str, Any]) -> dict[str, object]:
@@ -197,6 +213,7 @@ async def cause(kills: int, count: int, seed: int) -> tuple[Chaos, Report]:
             with anyio.fail_after(120 + 15 * kills):
                 await _live(chaos, kills)
         report = await audit(db, EVERY, served_until=chaos.last_kill)
+        await audit_learning(db, report)
         await _check_said(db, chaos.said, report)
         await db.close()
     return chaos, report
@@ -242,6 +259,7 @@ def main() -> int:
         "  collapsed into another's turn": report.collapsed,
         "posts, comments, votes": report.effects,
         "messages": len(chaos.said),
+        "messages learned from": report.learned,
         "lost": len(report.lost),
         "doubled": len(report.doubled),
         "otherwise wrong": len(report.wrong),
