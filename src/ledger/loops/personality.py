@@ -3,7 +3,6 @@
 from datetime import datetime
 
 import msgspec
-from anyio import to_thread
 from msgspec import Struct, structs
 
 from ledger.db import Session
@@ -11,7 +10,7 @@ from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile
 from ledger.journal import store as journal
 from ledger.loops.asking import ask
-from ledger.loops.quiet import NOTHING_NEW, Means, Noticed, Read, Reader
+from ledger.loops.quiet import NOTHING_NEW, Means, Noticed, Read, Reader, beside
 from ledger.loops.work import Effects, Record
 from ledger.mind import changes, entries, proposals
 from ledger.mind.profile import Evidence, gathered, learned, words_of
@@ -40,8 +39,7 @@ class Personality(Reader):
             record.note(outcome="skipped", reason="nothing_new", summary=NOTHING_NEW)
             return Noticed(read.watermark, read.basis) if read.reading.new else None
         record.note(seen_seq=read.watermark, decided_by="rules")
-        # In a thread of its own, because measuring texts for that long would block the event loop.
-        evidence = await to_thread.run_sync(gathered, read.reading.messages, turn.watermark)
+        evidence = await beside(gathered, read.reading.messages, turn.watermark)
         if self.means.llm is not None and self.means.model is not None:
             proposed = await self._ask(seen, record)
             named = {each.trait for each in proposed}

@@ -1,7 +1,10 @@
 """What reflection, personality and self-reply have in common: what they work with, and when they are due."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar, TypeVarTuple
 
+from anyio import to_thread
 from msgspec import Struct
 
 from ledger.db import Database, Session
@@ -14,6 +17,9 @@ from ledger.threads import said
 from ledger.threads.said import News
 from ledger.threads.store import Wake
 from ledger.turns.structs import LoopName, Turn
+
+T = TypeVar("T")
+Given = TypeVarTuple("Given")
 
 ENOUGH = 512
 """How many tokens of new text need not wait for the interval to end."""
@@ -60,6 +66,11 @@ class Read(Struct, frozen=True):
     reading: Reading
     watermark: int
     basis: str
+
+
+async def beside(work: Callable[[*Given], T], *given: *Given) -> T:
+    """Do pure work that takes long in a thread of its own: it must not block the event loop, and may be abandoned."""
+    return await to_thread.run_sync(work, *given, abandon_on_cancel=True)
 
 
 class Quiet:

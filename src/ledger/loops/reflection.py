@@ -1,7 +1,6 @@
 """Reflection: what a thread is about, what rises and fades, what is open; a scorecard and an entry for each change."""
 
 import msgspec
-from anyio import to_thread
 from msgspec import Struct, structs
 
 from ledger import actions
@@ -14,7 +13,7 @@ from ledger.journal import settings as journal_settings
 from ledger.journal import store as journal
 from ledger.journal.structs import Entry
 from ledger.loops.asking import ask
-from ledger.loops.quiet import NOTHING_NEW, Means, Read, Reader
+from ledger.loops.quiet import NOTHING_NEW, Means, Read, Reader, beside
 from ledger.loops.work import Record
 from ledger.mind import changes, entries, findings, scoring
 from ledger.runs.structs import RunDetail
@@ -51,8 +50,7 @@ class Reflection(Reader):
             record.note(outcome="skipped", reason="nothing_new", summary=NOTHING_NEW)
             return None
         record.note(seen_seq=seen.read.watermark, decided_by="rules")
-        # In a thread of its own, because counting words for that long would block the event loop.
-        counted = await to_thread.run_sync(scoring.count, seen.tally, seen.scorecard, seen.read.reading)
+        counted = await beside(scoring.count, seen.tally, seen.scorecard, seen.read.reading)
         scorecard = await self._score(turn, seen, counted)
         if self.means.llm is not None and self.means.model is not None:
             scorecard = await self._ask(seen, scorecard, record)
