@@ -19,8 +19,12 @@ from ledger.wire import Cursor, Given, Limit
 OfKind = Annotated[Kind | None, QueryParameter(description="Only entries of this kind.")]
 View = Annotated[
     Literal["list", "tree"],
-    QueryParameter(description="`list`: every entry; `tree`: those that answer nothing, with the answers to them."),
+    QueryParameter(
+        description="`list`: every entry; `tree`: those that answer nothing, with the answers to them, 5,000 at most."
+    ),
 ]
+
+_NESTED = 50
 
 
 class JournalController(Controller):
@@ -43,7 +47,7 @@ class JournalController(Controller):
             await threads.get(session, thread_id)
             page = await store.page(session, thread_id, kind=kind, roots=roots, limit=limit, cursor=cursor)
             answers = await store.under(session, [entry.id for entry in page.items]) if roots else []
-        shown = [_tree(entry, answers) if roots else EntryTree(**structs.asdict(entry)) for entry in page.items]
+        shown = _trees(page.items, answers) if roots else [EntryTree(**structs.asdict(entry)) for entry in page.items]
         return Page(shown, page.next_cursor)
 
     @get("/{entry_id:str}")
@@ -73,6 +77,19 @@ class JournalController(Controller):
         return entry
 
 
-def _tree(entry: Entry, answers: list[Entry]) -> EntryTree:
-    below = [_tree(answer, answers) for answer in answers if answer.reply_to == entry.id]
-    return EntryTree(**structs.asdict(entry), replies=below)
+def _trees(roots: list[Entry], answers: list[Entry]) -> list[EntryTree]:
+    """Each root with its answers. Deeper than 50, answers stand beside what they answer: JSON cannot nest for ever."""
+    below: dict[str, list[EntryTree]] = {entry.id: [] for entry in (*roots, *answers)}
+    holder = {entry.id: entry.id for entry in roots}
+    for answer in answers:
+        under = holder.get(answer.reply_to or "", answer.root)
+        answer_holds = answer.depth < _NESTED
+        holder[answer.id] = answer.id if answer_holds else under
+    for answer in reversed(answers):  # an answer comes after what it answers
+        under = holder.get(answer.reply_to or "", answer.root)
+        below[under].insert(0, _tree(answer, below))
+    return [_tree(root, below) for root in roots]
+
+
+def _tree(entry: Entry, below: dict[str, list[EntryTree]]) -> EntryTree:
+    return EntryTree(**structs.asdict(entry), replies=below[entry.id])

@@ -19,7 +19,7 @@ STEPS = 3
 
 _ENTRY = select(*columns(EntryRow, Entry))
 _NEWEST = Keyset(EntryRow.seq)
-_MOST_IN_TREES = 1_000
+_MOST_IN_TREES = 5_000
 
 
 class Pen(Struct, frozen=True):
@@ -46,11 +46,15 @@ class Draft(Struct, frozen=True, kw_only=True):
 async def write(
     session: Session, thread_id: str, draft: Draft, pen: Pen, *, run_id: str, now: datetime
 ) -> Entry | None:
-    """Write an entry of the agent, unless it has written the same before. The thread is locked."""
-    digest = hashlib.sha256(f"{draft.kind}\n{draft.title}\n{draft.body}".encode()).hexdigest()
-    if await session.scalar(select(exists().where(EntryRow.thread_id == thread_id, EntryRow.digest == digest))):
-        return None
+    """Write an entry of the agent, unless it has written the same before; people who ask alike get answers alike.
+
+    The thread is locked.
+    """
     answers = draft.answers
+    digest = hashlib.sha256(f"{draft.kind}\n{draft.title}\n{draft.body}".encode()).hexdigest()
+    to_person = answers is not None and answers.origin == "person"
+    if not to_person and await _is_written(session, thread_id, digest):
+        return None
     entry_id = new_id()
     entry = Entry(
         id=entry_id,
@@ -71,7 +75,8 @@ async def write(
         run_id=run_id,
         created_at=now,
     )
-    await _insert(session, entry, digest=digest, waits=entry.steps < STEPS and is_chosen(digest, pen.chance))
+    waits = entry.steps < STEPS and is_chosen(digest, pen.chance)
+    await _insert(session, entry, digest=None if to_person else digest, waits=waits)
     if answers is not None:
         await put_aside(session, answers)
     return entry
@@ -129,9 +134,9 @@ async def page(
 
 
 async def under(session: Session, roots: list[str]) -> list[Entry]:
-    """All answers in the conversations that begin with these entries, oldest first, the newest 1,000 of them."""
+    """The answers in the conversations that begin with these entries, oldest first, 5,000 at most."""
     statement = _ENTRY.where(EntryRow.root.in_(roots), EntryRow.depth > 0)
-    return (await session.all(statement.order_by(EntryRow.seq.desc()).limit(_MOST_IN_TREES), Entry))[::-1]
+    return await session.all(statement.order_by(EntryRow.seq).limit(_MOST_IN_TREES), Entry)
 
 
 async def newest(session: Session, thread_id: str, limit: int) -> list[Entry]:
@@ -179,6 +184,12 @@ async def answered_at(session: Session, thread_id: str, nth: int) -> datetime | 
 async def _waiting(session: Session, thread_id: str, origin: str, *, after: int) -> Entry | None:
     where = (EntryRow.thread_id == thread_id, EntryRow.waits, EntryRow.origin == origin, EntryRow.seq > after)
     return await session.first(_ENTRY.where(*where).order_by(EntryRow.seq).limit(1), Entry)
+
+
+async def _is_written(session: Session, thread_id: str, digest: str) -> bool:
+    return bool(
+        await session.scalar(select(exists().where(EntryRow.thread_id == thread_id, EntryRow.digest == digest)))
+    )
 
 
 async def _next_seq(session: Session, thread_id: str) -> int:

@@ -63,11 +63,15 @@ class SelfReply(Quiet):
         own = await self._next_own(session, turn)
         moments = [await self._due_comment(session, comment)] if comment else []
         moments += [await self._due_own(session, turn, own)] if own else []
-        return News(min(moments), min(moments)) if moments else None
+        return News(min(moments), moments[0] if comment else None) if moments else None
 
     def due(self, facts: Facts) -> datetime | None:
         """A comment at once, an own entry one interval after it was written and the minimum after the last answer."""
-        return facts.news.first_at if facts.enabled and facts.news else None
+        if not facts.enabled or facts.news is None:
+            return None
+        comment = facts.news.enough_at
+        # A comment does not wait for an own entry whose answer has failed and is tried again later.
+        return comment if comment is not None and comment <= facts.after else facts.news.first_at
 
     async def act(self, turn: Turn, record: Record) -> Effects | None:
         async with self.means.db.read() as session:
@@ -85,12 +89,11 @@ class SelfReply(Quiet):
 
     async def _pick(self, session: Session, turn: Turn, run: RunDetail) -> Entry | None:
         """What is to be answered: a person's comment first, else an own entry; in a run-now also before it is due."""
-        asked, thread_id = run.trigger == "run_now", turn.thread_id
-        comment = await journal.waiting_comment(session, thread_id)
-        if comment and (asked or await self._due_comment(session, comment) <= run.started_at):
+        comment = await journal.waiting_comment(session, turn.thread_id)
+        if comment and await self._due_comment(session, comment) <= run.started_at:
             return comment
         own = await self._next_own(session, turn)
-        if own and (asked or await self._due_own(session, turn, own) <= run.started_at):
+        if own and (run.trigger == "run_now" or await self._due_own(session, turn, own) <= run.started_at):
             return own
         return None
 
@@ -114,7 +117,8 @@ class SelfReply(Quiet):
         if state is None:
             return None
         path = await journal.path(session, entry, _PATH)
-        about = entry if entry.origin == "agent" else next((e for e in path[::-1] if e.origin == "agent"), entry)
+        root = await journal.get(session, turn.thread_id, entry.root)
+        about = next((each for each in (entry, *reversed(path)) if each.origin == "agent"), root)
         then = await scorecards.revision(session, turn.thread_id, about.scorecard_revision)
         now = await scorecards.current(session, turn.thread_id)
         archive = await said.newest(session, turn.thread_id, ARCHIVE, until=state.message_count)
