@@ -109,7 +109,9 @@ class Toy:
         return None
 
     def due(self, facts: Facts) -> datetime | None:
-        return next_slot(facts.anchor_at, facts.every, facts.after) if facts.enabled else None
+        if not facts.enabled:
+            return None
+        return facts.owed or next_slot(facts.anchor_at, facts.every, facts.after)
 
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
         last = max(slot, last_slot(facts.anchor_at, facts.every, until))

@@ -80,7 +80,8 @@ class Agenda:
     async def as_owed(self, session: Session, current: Turn) -> Turn:
         """The turn as it is when its lease ends and nothing came of it: due at once, if it still owes its slot."""
         slot = await self._owed(session, current, self._clock.now())
-        return structs.replace(current, slot=slot, next_due_at=slot)
+        attempt = current.attempt if slot == current.slot else 0
+        return structs.replace(current, slot=slot, next_due_at=slot, attempt=attempt)
 
     async def as_before(self, session: Session, current: Turn, claimed: Turn) -> Turn:
         """The turn as it is after a run-now, which leaves the schedule and its backoff alone."""
@@ -89,15 +90,14 @@ class Agenda:
         return structs.replace(after, next_due_at=claimed.next_due_at) if waits else after
 
     async def _owed(self, session: Session, turn: Turn, now: datetime) -> datetime | None:
-        """The slot a turn owes: the one that has come stays owed, any other is computed anew."""
-        if turn.enabled and turn.slot is not None and turn.slot <= now:
-            return turn.slot
-        return self._work.due(await self._facts(session, turn, after=now))
+        """The slot a turn owes, from what holds now."""
+        owed = turn.slot if turn.slot is not None and turn.slot <= now else None
+        return self._work.due(await self._facts(session, turn, after=now, owed=owed))
 
-    async def _facts(self, session: Session, turn: Turn, *, after: datetime) -> Facts:
+    async def _facts(self, session: Session, turn: Turn, *, after: datetime, owed: datetime | None = None) -> Facts:
         news = await self._work.news(session, turn) if turn.enabled else None
         every = turn.every(self._work.every)
-        return Facts(turn.enabled, every, turn.anchor_at, after, news, turn.settled_at)
+        return Facts(turn.enabled, every, turn.anchor_at, after, owed, news, turn.settled_at)
 
     async def _reschedule_all(self, db: Database) -> None:
         last = ""

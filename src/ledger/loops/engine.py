@@ -262,6 +262,8 @@ class Loop:
             raise
 
     async def _act(self, turn: Turn, record: Record) -> Effects | None:
+        if not turn.enabled:
+            return None  # which settling puts on record
         try:
             with self._clock.deadline(self._turn_limit):
                 return await self.work.act(turn, record)

@@ -75,7 +75,10 @@ class Heartbeat:
         return None  # it is due by the time alone; what is new is a matter for its gates
 
     def due(self, facts: Facts) -> datetime | None:
-        return next_slot(facts.anchor_at, facts.every, facts.after) if facts.enabled else None
+        """The slot that has come, or the next one."""
+        if not facts.enabled:
+            return None
+        return facts.owed or next_slot(facts.anchor_at, facts.every, facts.after)
 
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
         last = max(slot, last_slot(facts.anchor_at, facts.every, until))

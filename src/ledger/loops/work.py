@@ -28,6 +28,8 @@ class Facts(Struct, frozen=True):
     anchor_at: datetime
     after: datetime
     """The last moment settled, or now."""
+    owed: datetime | None
+    """The moment that has come and is not settled."""
     news: News | None
     """What is new for the loop."""
     settled_at: datetime | None
