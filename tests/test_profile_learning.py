@@ -115,7 +115,7 @@ def test_evidence_that_arrives_late_is_weighed_down_itself() -> None:
 def test_evidence_is_kept_newest_first_without_doubles() -> None:
     trait = humor(seen(1.0, 8), seen(1.0, 4, START + DAY, first=9), proposed(1.0, "m12", "m9", at=START + DAY))
     assert trait.evidence == ["m12", "m11", "m10", "m9", "m8", "m7", "m6", "m5", "m4", "m3"]
-    assert humor(seen(1.0, 2), proposed(1.0, "m0")).evidence == ["m2", "m1", "m0"]
+    assert humor(seen(1.0, 2), proposed(1.0, "m0")).evidence == ["m0", "m2", "m1"]  # of one moment, what came later
 
 
 def test_a_proposal_moves_a_value_by_a_step_and_counts_as_evidence() -> None:

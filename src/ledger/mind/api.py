@@ -12,7 +12,7 @@ from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile, Scorecard
 from ledger.mind import corrections
 from ledger.mind.briefing import Briefing, brief
-from ledger.mind.structs import Pins, Revert
+from ledger.mind.structs import ProfileChange, Revert
 from ledger.threads import store as threads
 from ledger.threads.structs import Page
 from ledger.wire import Cursor, Given, Limit
@@ -68,7 +68,7 @@ class MindController(Controller):
 
     @patch("/profile")
     async def pin_traits(
-        self, thread_id: FromPath[str], data: JSONBody[Pins], db: Given[Database], clock: Given[Clock]
+        self, thread_id: FromPath[str], data: JSONBody[ProfileChange], db: Given[Database], clock: Given[Clock]
     ) -> Profile:
         """Say where traits stand: learning leaves them alone until the pin is taken away."""
         async with db.write() as session:

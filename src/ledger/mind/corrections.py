@@ -1,26 +1,26 @@
 """What a person sets right in a profile: each correction is a revision, and a later one may take it back."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from ledger.db import Session
 from ledger.insights import profiles
-from ledger.insights.structs import Profile, Trait, TraitName
+from ledger.insights.structs import TRAITS, Profile, Trait
 from ledger.mind.profile import words_of
+from ledger.mind.structs import Pins
 
 
-async def pin(session: Session, thread_id: str, pins: Mapping[TraitName, float | None], *, now: datetime) -> Profile:
-    """Set traits to what a person says; None gives one back to learning. The thread is locked."""
+async def pin(session: Session, thread_id: str, pins: Pins, *, now: datetime) -> Profile:
+    """Set traits to what a person says, or give them back to learning. The thread is locked."""
     before = await profiles.current(session, thread_id)
     traits = dict(before.traits)
-    for name, value in pins.items():
-        trait = traits.get(name, Trait())
-        if value is None:
+    for name in TRAITS:
+        value, trait = getattr(pins, name), traits.get(name)
+        if value is None and trait is not None:
             traits[name] = structs.replace(trait, pinned=False)
-        else:
-            traits[name] = structs.replace(trait, value=value, slow=value, pinned=True, trend="stable")
+        elif value is not None and value is not UNSET:
+            traits[name] = structs.replace(trait or Trait(), value=value, slow=value, pinned=True, trend="stable")
     if traits == before.traits:
         return before
     return await _revise(session, before, structs.replace(before, traits=traits, reverted_to=None), now)

@@ -136,7 +136,8 @@ def _after(trait: Trait, piece: Evidence) -> Trait:
     seen_at = trait.seen_at or piece.at
     old = trait.weight * _fading(piece.at - seen_at)
     fresh = [key for key in piece.message_ids if key not in trait.evidence]
-    count = len(fresh) if piece.proposed else piece.count  # a message counts once, however often it is cited
+    again = len(piece.message_ids) - len(fresh) if piece.proposed else 0
+    count = piece.count - again  # a message counts once, however often it is cited
     new = count * _fading(seen_at - piece.at)
     keep = old / (old + new) if old + new else 1.0
     value = _moved(trait.value, piece, keep)
@@ -165,8 +166,8 @@ def _fading(age: timedelta) -> float:
 
 
 def _ids(trait: Trait, piece: Evidence, fresh: list[str]) -> list[str]:
-    """The newest first. What a proposal rests on may be older than what was measured up to the same moment."""
-    newer = trait.seen_at is None or piece.at > trait.seen_at or (piece.at == trait.seen_at and not piece.proposed)
+    """The newest first; of one moment, what came later is newer."""
+    newer = trait.seen_at is None or piece.at >= trait.seen_at
     ids = [*fresh, *trait.evidence] if newer else [*trait.evidence, *fresh]
     return list(dict.fromkeys(ids))[:KEPT]
 

@@ -8,19 +8,19 @@ from msgspec import Struct
 
 from ledger.insights.structs import Trait, TraitName
 from ledger.llm import ChatMessage, ChatRequest, strict_schema
-from ledger.mind.profile import Evidence
+from ledger.mind.profile import KEPT, Evidence
 from ledger.mind.reading import Reading, shown
+from ledger.threads.structs import Message
 
 _MAX_TOKENS = 800
 _TEMPERATURE = 0.2
-_IDS = 10
 
 _SYSTEM = """\
 You read what one person (user) wrote to an application (assistant), and judge how this person likes to be spoken to.
 
 You answer with one JSON object and nothing else:
 - proposals: for each trait that the new messages of the user say something about, where you think it stands. value is \
-from 0 (not at all) to 1 (very much). evidence lists the ids of messages of the user that show it: at least one.
+from 0 (not at all) to 1 (very much). evidence lists the numbers of messages of the user that show it: at least one.
 
 The traits: verbosity (long messages), formality, emoji, structure (lists and Markdown), humor, seriousness, questions \
 (asks a lot), pace (answers fast).
@@ -34,7 +34,7 @@ What you must keep to:
 class Proposal(Struct, frozen=True):
     trait: TraitName
     value: float
-    evidence: list[str]
+    evidence: list[int]
 
 
 class Proposals(Struct, frozen=True):
@@ -66,23 +66,34 @@ def build_request(model: str, reading: Reading, traits: Mapping[TraitName, Trait
 
 def believed(proposals: Proposals, reading: Reading) -> tuple[list[Evidence], list[str]]:
     """The proposals that cite new messages of the person, and of each other one why it was rejected."""
-    said_at = {message.id: message.created_at for message in reading.new if message.origin == "person"}
+    own = {message.seq: message for message in reading.new if message.origin == "person"}
     taken: dict[TraitName, Evidence] = {}
     rejected: list[str] = []
     for proposal in proposals.proposals:
-        cited = list(dict.fromkeys(proposal.evidence))
-        if not cited or any(each not in said_at for each in cited):
-            rejected.append(f"{proposal.trait}: it cites no new message of the person, or another than these.")
-        elif not 0 <= proposal.value <= 1:
-            rejected.append(f"{proposal.trait}: {proposal.value} is not from 0 to 1.")
-        elif proposal.trait not in taken:
-            cited.sort(key=said_at.__getitem__, reverse=True)
-            taken[proposal.trait] = Evidence(
-                trait=proposal.trait,
-                value=proposal.value,
-                count=len(cited),
-                message_ids=cited[:_IDS],
-                at=said_at[cited[0]],
-                proposed=True,
-            )
+        if why := _objection(proposal, own, taken):
+            rejected.append(f"{proposal.trait}: {why}")
+        else:
+            taken[proposal.trait] = _evidence(proposal, [own[number] for number in set(proposal.evidence)])
     return list(taken.values()), rejected
+
+
+def _objection(proposal: Proposal, own: Mapping[int, Message], taken: Mapping[TraitName, Evidence]) -> str | None:
+    if not proposal.evidence:
+        return "it cites no message."
+    if other := [number for number in proposal.evidence if number not in own]:
+        return f"it cites {other[0]}, which is no new message of the person."
+    if not 0 <= proposal.value <= 1:
+        return f"{proposal.value} is not from 0 to 1."
+    return "it is proposed twice." if proposal.trait in taken else None
+
+
+def _evidence(proposal: Proposal, cited: list[Message]) -> Evidence:
+    cited.sort(key=lambda message: (message.created_at, message.seq), reverse=True)
+    return Evidence(
+        trait=proposal.trait,
+        value=proposal.value,
+        count=len(cited),
+        message_ids=[message.id for message in cited[:KEPT]],
+        at=cited[0].created_at,
+        proposed=True,
+    )
