@@ -36,7 +36,7 @@ START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 GAP = timedelta(minutes=7)
 QUIET = {
     "decision": '{"verdict": "nothing", "reasoning": "-", "summary": "-", "actions": []}',
-    "findings": '{"insights": [], "open_questions": []}',
+    "findings": '{"insights": [], "open_questions": [], "still_open": []}',
     "proposals": '{"proposals": []}',
     "answer": '{"verdict": "reply", "body": "Noted."}',
 }

@@ -20,7 +20,7 @@ NOTHING: dict[str, object] = {
 
 QUIET: dict[str, dict[str, object]] = {
     "decision": NOTHING,
-    "findings": {"insights": [], "open_questions": []},
+    "findings": {"insights": [], "open_questions": [], "still_open": []},
     "proposals": {"proposals": []},
     "answer": {"verdict": "nothing", "body": ""},
 }

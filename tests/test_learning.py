@@ -129,11 +129,11 @@ async def _answer(request: ChatRequest) -> str:
     """What a model says whose answers depend on nothing but what it is shown."""
     data = msgspec.json.decode(request.messages[1].content)
     said = [message for message in data.get("new", []) if message["role"] == "user"]
-    cited = [message["id"] for message in said[:1]]
+    cited = [message["number"] for message in said[:1]]
     insights = [{"text": f"They said: {said[0]['content']}", "importance": 6, "evidence": cited}] if said else []
     proposals = [{"trait": "humor", "value": 0.9, "evidence": cited}] if said else []
     answers: dict[str, Json] = {
-        "findings": {"insights": insights, "open_questions": []},
+        "findings": {"insights": insights, "open_questions": [], "still_open": []},
         "proposals": {"proposals": proposals},
         "answer": {"verdict": "reply", "body": f"On that: {data.get('entry', {}).get('body', '')[:80]}"},
     }

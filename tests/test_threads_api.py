@@ -194,7 +194,7 @@ async def test_a_limit_out_of_range_is_422(refusing: Running, limit: str) -> Non
 
 async def _fill(running: Running, model: ScriptedModel, thread: str) -> None:
     """Have rows of the thread in every table that has any of threads."""
-    await _say(running, _user("Hello. Shall we?", id=f"{thread}-1"), thread=thread)
+    await _say(running, _user("Hello. Shall we?"), thread=thread)
     config = {"max_tokens": 400}
     (await running.http.post(f"/api/threads/{thread}/heartbeat/config", json=config)).raise_for_status()
     body = {"title": "T", "content": "C", "author": "anna", "thread_id": thread}
@@ -210,7 +210,7 @@ async def _fill(running: Running, model: ScriptedModel, thread: str) -> None:
         await running.http.put(f"/api/threads/{thread}/journal/settings", json={"self_reply": False, "posts": "never"})
     ).raise_for_status()
     model.says(
-        {"insights": [], "open_questions": [{"question": "Shall we?", "message_id": f"{thread}-1"}]}, to="findings"
+        {"insights": [], "open_questions": [{"question": "Shall we?", "message": 1}], "still_open": []}, to="findings"
     )
     for loop in ("reflection", "personality"):
         (await running.http.post(f"/api/threads/{thread}/loops/{loop}/run-now")).raise_for_status()

@@ -82,9 +82,9 @@ def _as_ledger_error(error: Exception) -> LedgerError | None:
             return error
         case ValidationException():
             found = cast("list[dict[str, str]]", error.extra or [])
-            detail = "; ".join(f"{item.get('key', 'body')}: {item['message']}" for item in found) or error.detail
-            in_path = bool(found) and all(item.get("source") == "path" for item in found)
-            return NotFound(detail) if in_path else Invalid(detail)
+            in_path = [item for item in found if item.get("source") == "path"]
+            detail = "; ".join(f"{item.get('key', 'body')}: {item['message']}" for item in in_path or found)
+            return NotFound(detail) if in_path else Invalid(detail or error.detail)
         case HTTPException() if error.status_code < 500:  # noqa: PLR2004
             return _http_error(error)
         case _ if isinstance(error, UNREACHABLE):

@@ -167,8 +167,8 @@ def _answer(kind: str, call: int, data: dict[str, Any]) -> dict[str, object]:
         case "decision":
             return _decision(call, data["data"])
         case "findings":
-            insight = {"text": f"Call {call} found it.", "importance": 5, "evidence": [data["new"][0]["id"]]}
-            return {"insights": [insight], "open_questions": []}
+            insight = {"text": f"Call {call} found it.", "importance": 5, "evidence": [data["new"][0]["number"]]}
+            return {"insights": [insight], "open_questions": [], "still_open": []}
         case "proposals":
             return {"proposals": []}
         case _:

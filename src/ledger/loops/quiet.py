@@ -27,6 +27,9 @@ ENOUGH = 512
 MOST = 4_000
 """How many tokens of new text one turn reads."""
 
+MESSAGES = 100
+"""How many new messages one turn reads: each costs a prompt more than its text."""
+
 PAUSE = timedelta(minutes=1)
 """How long a thread is left alone after a turn that read something."""
 
@@ -106,7 +109,7 @@ class Reader(Quiet):
         return News(news.first_at, news.first_at) if news and turn.basis == _MORE else news
 
     async def read(self, session: Session, turn: Turn) -> Read:
-        new = await said.unread(session, turn.thread_id, after=turn.watermark, tokens=MOST)
+        new = await said.unread(session, turn.thread_id, after=turn.watermark, tokens=MOST, most=MESSAGES)
         earlier = await said.newest(session, turn.thread_id, self.means.window, until=turn.watermark)
         read_to = new[-1].seq if new else turn.watermark
         is_all = not await said.count(session, turn.thread_id, after=read_to, most=1)

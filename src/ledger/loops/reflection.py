@@ -91,7 +91,7 @@ class Reflection(Reader):
             scorecard,
             decided_by="model",
             insights=[*new, *before.insights][: findings.MOST],
-            open_questions=findings.still_open(found, messages, before),
+            open_questions=findings.open_now(found, messages, before),
             importance=max((insight.importance for insight in new), default=1),
         )
 
@@ -135,7 +135,15 @@ class Reflected:
 
 
 def _content(scorecard: Scorecard) -> Scorecard:
-    """A scorecard without what is different in every reflection."""
+    """A scorecard without what is different in every reflection, or comes from elsewhere."""
     return structs.replace(
-        scorecard, revision=0, created_at=None, run_id=None, first_seq=0, last_seq=0, messages=0, decided_by="rules"
+        scorecard,
+        revision=0,
+        created_at=None,
+        run_id=None,
+        first_seq=0,
+        last_seq=0,
+        messages=0,
+        decided_by="rules",
+        preference_confidence=0.0,
     )

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ledger.insights.structs import Insight, OpenQuestion, Scorecard
 from ledger.llm import ChatMessage, ChatRequest, strict_schema
-from ledger.mind.reading import Reading, shown
+from ledger.mind.reading import Reading, lines, shown
 from ledger.mind.texts import similarity, words
 from ledger.threads.structs import Message
 
@@ -25,9 +25,9 @@ You read one conversation of a person (user) and an application (assistant), and
 You answer with one JSON object and nothing else:
 - insights: at most {MOST}, what the new messages tell about the person, their plans, and what matters to them: a \
 sentence each, in the language of the conversation. importance is from 1 for what is mundane to 10 for what changes a \
-life. evidence lists the ids of the messages it rests on: at least one, only ids from the data.
-- open_questions: questions that somebody asked and nobody has answered so far, each with the id of the message that \
-asks it; those of `open_so_far` belong to them as long as they are open.
+life. evidence lists the numbers of the messages it rests on: at least one, only numbers from the data.
+- open_questions: questions that somebody asked and nobody has answered so far, each with the number of the message \
+that asks it. still_open: the numbers of those of `open_so_far` that nobody has answered yet.
 
 What you must keep to:
 - Nothing that the messages do not bear out; an empty list is a good answer. Do not repeat what is in `known`.
@@ -38,12 +38,12 @@ What you must keep to:
 class Finding(Struct, frozen=True):
     text: str
     importance: int
-    evidence: list[str]
+    evidence: list[int]
 
 
 class Asked(Struct, frozen=True):
     question: str
-    message_id: str
+    message: int
 
 
 class Findings(Struct, frozen=True):
@@ -51,15 +51,17 @@ class Findings(Struct, frozen=True):
 
     insights: list[Finding]
     open_questions: list[Asked]
+    still_open: list[int]
 
 
 SCHEMA: dict[str, Any] = strict_schema(Findings)
 
 
 def build_request(model: str, reading: Reading, before: Scorecard, asked: str | None) -> ChatRequest:
+    open_so_far = lines([question.question for question in before.open_questions])
     data: dict[str, object] = {
-        "known": [insight.text for insight in before.insights],
-        "open_so_far": [{"question": each.question, "message_id": each.message_id} for each in before.open_questions],
+        "known": lines([insight.text for insight in before.insights]),
+        "open_so_far": [{"number": n, "question": question} for n, question in enumerate(open_so_far)],
         "earlier": shown(reading.earlier, most=1_500),
         "new": shown(reading.new, most=4_000),
     }
@@ -77,7 +79,7 @@ def build_request(model: str, reading: Reading, before: Scorecard, asked: str | 
 
 def believed(findings: Findings, messages: list[Message], before: Scorecard) -> tuple[list[Insight], list[str]]:
     """The insights that cite what they rest on and say something new, and of each other one why it was rejected."""
-    ids = {message.id for message in messages}
+    ids = {message.seq: message.id for message in messages}
     known = [words(insight.text) for insight in before.insights]
     insights: list[Insight] = []
     rejected: list[str] = []
@@ -85,32 +87,34 @@ def believed(findings: Findings, messages: list[Message], before: Scorecard) -> 
         if why := _objection(finding, ids, known, taken=len(insights)):
             rejected.append(f"{why} {finding.text[:MAX_TEXT]}")
         else:
-            insights.append(Insight(finding.text.strip(), finding.importance, list(dict.fromkeys(finding.evidence))))
+            cited = [ids[number] for number in dict.fromkeys(finding.evidence)]
+            insights.append(Insight(finding.text.strip(), finding.importance, cited))
             known.append(words(finding.text))
     return insights, rejected
 
 
-def still_open(findings: Findings, messages: list[Message], before: Scorecard, limit: int = 10) -> list[OpenQuestion]:
-    """The open questions that stand in a message, the newest first."""
-    by_id = {message.id: message for message in messages}
-    earlier = {question.message_id: question for question in before.open_questions}
-    found: dict[str, OpenQuestion] = {}
+def open_now(findings: Findings, messages: list[Message], before: Scorecard, limit: int = 10) -> list[OpenQuestion]:
+    """The questions that are open still, and the new ones that stand in a message; the newest first."""
+    by_number = {message.seq: message for message in messages}
+    found = {
+        question.message_id: question
+        for number, question in enumerate(before.open_questions)
+        if number in findings.still_open
+    }
     for asked in findings.open_questions:
-        text, message = asked.question.strip()[:MAX_TEXT], by_id.get(asked.message_id)
+        text, message = asked.question.strip()[:MAX_TEXT], by_number.get(asked.message)
         if message is not None and text:
             found[message.id] = OpenQuestion(text, message.role, message.created_at, message.id)
-        elif asked.message_id in earlier:
-            found[asked.message_id] = earlier[asked.message_id]
     return sorted(found.values(), key=lambda question: question.asked_at, reverse=True)[:limit]
 
 
-def _objection(finding: Finding, ids: set[str], known: list[frozenset[str]], *, taken: int) -> str | None:
+def _objection(finding: Finding, ids: dict[int, str], known: list[frozenset[str]], *, taken: int) -> str | None:
     if not finding.text.strip() or len(finding.text) > MAX_TEXT:
         return f"It does not have 1 to {MAX_TEXT} characters:"
     if not finding.evidence:
         return "It cites no message:"
     if unknown := [each for each in finding.evidence if each not in ids]:
-        return f"It cites {unknown[0][:64]!r}, which is no message it was shown:"
+        return f"It cites {unknown[0]}, which is no message it was shown:"
     if not 1 <= finding.importance <= 10:  # noqa: PLR2004 - the scale
         return f"Its importance is {finding.importance}, not 1 to 10:"
     if any(similarity(words(finding.text), other) >= _SAME for other in known):

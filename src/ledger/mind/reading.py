@@ -2,10 +2,14 @@
 
 from datetime import datetime
 
+import msgspec
 from msgspec import Struct
 
 from ledger.threads.structs import Message
 from ledger.tokens import clip, count_tokens
+
+LINE = 60
+"""How many tokens of a sentence learned before a prompt repeats."""
 
 
 class Reading(Struct, frozen=True):
@@ -21,27 +25,32 @@ class Reading(Struct, frozen=True):
 
 
 class Shown(Struct, frozen=True):
-    """A message as a model sees it."""
+    """A message as a model sees it. Its number is what it is cited by: short, and hard to get wrong."""
 
-    id: str
+    number: int
+    """Its position in the thread."""
     role: str
     said_at: datetime
     content: str
 
 
 def shown(messages: list[Message], most: int) -> list[Shown]:
-    """Messages for a prompt, of so many tokens together: where they are more, each is cut to a fair share."""
-    sizes = [count_tokens(message.content) for message in messages]
-    share = _share(sizes, most)
+    """Messages for a prompt, their texts of so many tokens together: where they are more, the long ones are cut."""
+    share = _share([_size(message.content) for message in messages], most)
     return [
-        Shown(
-            message.id,
-            message.role,
-            message.created_at,
-            clip(message.content, share) if size > share else message.content,
-        )
-        for message, size in zip(messages, sizes, strict=True)
+        Shown(message.seq, message.role, message.created_at, clip(message.content, share, _size))
+        for message in messages
     ]
+
+
+def lines(texts: list[str]) -> list[str]:
+    """Sentences for a prompt, each cut to a line."""
+    return [clip(text, LINE, _size) for text in texts]
+
+
+def _size(text: str) -> int:
+    """Tokens of a text as it is sent: in JSON, where some characters take up to six."""
+    return count_tokens(msgspec.json.encode(text).decode())
 
 
 def _share(sizes: list[int], most: int) -> int:

@@ -10,7 +10,7 @@ from ledger.journal.structs import MAX_BODY, Entry
 from ledger.llm import ChatMessage, ChatRequest, strict_schema
 from ledger.mind import changes
 from ledger.mind.profile import described
-from ledger.mind.reading import shown
+from ledger.mind.reading import lines, shown
 from ledger.threads.structs import Message
 from ledger.tokens import clip
 
@@ -42,7 +42,7 @@ class Answer(Struct, frozen=True):
     body: str
 
     def __post_init__(self) -> None:
-        if self.verdict == "reply" and not self.body.strip():
+        if self.verdict == "reply" and not self.body.replace("\x00", "").strip():
             raise ValueError("the verdict is reply, but the body is empty")
         if len(self.body) > MAX_BODY:
             raise ValueError(f"the body has {len(self.body):,} characters: at most {MAX_BODY:,}")
@@ -71,11 +71,11 @@ def build_request(model: str, agent: str, seen: Seen, asked: str | None) -> Chat
     data: dict[str, object] = {
         "entry": _entry(seen.entry),
         "answers": [_entry(entry) for entry in seen.path],
-        "changed_since": changes.between(seen.then, seen.now),
+        "changed_since": lines(changes.since(seen.then, seen.now)),
         "new_messages": seen.new_messages,
         "topics": changes.leading(seen.now),
-        "insights": [insight.text for insight in seen.now.insights],
-        "open_questions": [question.question for question in seen.now.open_questions],
+        "insights": lines([insight.text for insight in seen.now.insights]),
+        "open_questions": lines([question.question for question in seen.now.open_questions]),
         "said": shown(seen.found, most=1_500),
     }
     if asked:

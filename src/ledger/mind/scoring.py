@@ -52,12 +52,11 @@ def count(tally: str | None, before: Scorecard, reading: Reading) -> Counted:
 
 
 def trends_of(found: Sequence[Trending], ids: Mapping[int, str]) -> list[Trend]:
-    """Trends that cite messages by their ids."""
+    """Trends that cite messages by their ids; without a message that is still there it is no trend."""
     return [
-        Trend(
-            each.topic, round(each.recent, 4), round(each.earlier, 4), round(each.z, 2), [ids[seq] for seq in each.seqs]
-        )
+        Trend(each.topic, round(each.recent, 4), round(each.earlier, 4), round(each.z, 2), cited)
         for each in found
+        if (cited := [ids[seq] for seq in each.seqs if seq in ids])
     ]
 
 

@@ -52,10 +52,14 @@ async def news(session: Session, thread_id: str, *, after: int, enough: int) -> 
     return await session.first(first.limit(1), News)
 
 
-async def unread(session: Session, thread_id: str, *, after: int, tokens: int) -> list[Message]:
-    """The oldest messages behind position `after`, of so many tokens together; one at least, if there is any."""
+async def unread(session: Session, thread_id: str, *, after: int, tokens: int, most: int) -> list[Message]:
+    """The oldest messages behind position `after`, `most` at most and of so many tokens together.
+
+    One at least, if there is any: then it is cut to so many tokens.
+    """
     behind = _MESSAGE.where(MessageRow.thread_id == thread_id, MessageRow.seq > after).order_by(MessageRow.seq)
-    found = await session.all(behind.where(MessageRow.said_tokens <= _tokens_until(thread_id, after) + tokens), Message)
+    within = MessageRow.said_tokens <= _tokens_until(thread_id, after) + tokens
+    found = await session.all(behind.where(within).limit(most), Message)
     if found:
         return found
     longer = await session.all(behind.limit(1), Message)
