@@ -109,6 +109,7 @@ async def test_a_small_budget_holds_the_profile_first(by_hand: Running, model: S
     assert small["posts"] == []
 
 
+@on_sqlite
 async def test_it_is_the_same_to_the_letter_while_nothing_changes(
     opened: Opener, model: ScriptedModel, clock: ManualClock
 ) -> None:

@@ -53,6 +53,7 @@ async def _run_now(running: Running) -> dict[str, Any]:
     return (await running.http.post(f"{SWITCH}/run-now")).raise_for_status().json()
 
 
+@on_sqlite
 async def test_an_entry_shows_what_it_is_and_what_it_rests_on(alone: Running) -> None:
     entry_id = await _write(alone)
     found = (await alone.http.get(f"{JOURNAL}/{entry_id}")).raise_for_status().json()
@@ -78,6 +79,7 @@ async def test_an_entry_shows_what_it_is_and_what_it_rests_on(alone: Running) ->
     assert await _list(alone) == [found | {"run_id": run_id}]
 
 
+@on_sqlite
 async def test_a_comment_of_a_person_is_an_entry_too(alone: Running, clock: ManualClock) -> None:
     entry_id = await _write(alone)
     clock.advance(HALF_HOUR)
@@ -139,6 +141,7 @@ async def test_a_comment_that_cannot_be_taken_is_refused_and_leaves_nothing(alon
     assert (await alone.http.get(SWITCH)).json()["next_slot"] is None
 
 
+@on_sqlite
 async def test_what_does_not_exist_cannot_be_read_or_commented_on(alone: Running) -> None:
     await alone.http.post("/api/threads", json={"id": "other"})
     entry_id, elsewhere = await _write(alone), await _write(alone, thread="other")
@@ -164,6 +167,7 @@ async def test_what_does_not_exist_cannot_be_read_or_commented_on(alone: Running
 
 
 @pytest.mark.parametrize("path", ["", "/settings"])
+@on_sqlite
 async def test_the_journal_of_an_unknown_thread_is_unknown(alone: Running, path: str) -> None:
     where = f"/api/threads/nobody/journal{path}"
     assert (await alone.http.get(where)).status_code == 404
@@ -185,6 +189,7 @@ async def test_entries_are_listed_newest_first_page_by_page(alone: Running) -> N
     assert (found, page["next_cursor"]) == (ids[::-1], None)
 
 
+@on_sqlite
 async def test_entries_are_listed_by_kind(alone: Running) -> None:
     reflection, personality = await _write(alone), await _write(alone, kind="personality")
     comment = (await _comment(alone, reflection))["id"]
@@ -251,10 +256,12 @@ async def test_a_tree_shows_every_comment_on_an_entry_however_many_there_are(alo
     assert [entry["body"] for entry in root["replies"]] == [str(number) for number in range(1_001)]
 
 
+@on_sqlite
 async def test_settings_begin_with_answers_and_with_posts_of_trends(alone: Running) -> None:
     assert (await alone.http.get(SETTINGS)).json() == {"self_reply": True, "posts": "trends"}
 
 
+@on_sqlite
 async def test_settings_that_are_absent_stay_as_they_are(alone: Running) -> None:
     for change, expected in (
         ({"posts": "always"}, (True, "always")),
@@ -268,6 +275,7 @@ async def test_settings_that_are_absent_stay_as_they_are(alone: Running) -> None
         assert (await alone.http.get(SETTINGS)).json() == answer.json()
 
 
+@on_sqlite
 async def test_settings_are_those_of_one_thread(alone: Running) -> None:
     await alone.http.post("/api/threads", json={"id": "other"})
     await alone.http.put(SETTINGS, json={"self_reply": False, "posts": "never"})
@@ -295,6 +303,7 @@ async def test_settings_that_cannot_be_are_refused_and_change_nothing(
     assert (await alone.http.get(SETTINGS)).json() == {"self_reply": True, "posts": "trends"}
 
 
+@on_sqlite
 async def test_the_switch_of_the_settings_and_that_of_the_loop_are_one(alone: Running) -> None:
     await alone.http.patch(SWITCH, json={"enabled": False, "every": 60})
     assert (await alone.http.get(SETTINGS)).json() == {"self_reply": False, "posts": "trends"}
@@ -305,6 +314,7 @@ async def test_the_switch_of_the_settings_and_that_of_the_loop_are_one(alone: Ru
     assert (await alone.http.get(SWITCH)).json()["enabled"] is False
 
 
+@on_sqlite
 async def test_what_people_comment_while_answers_are_off_is_answered_when_they_are_on_again(
     opened: Opener, clock: ManualClock
 ) -> None:
@@ -332,6 +342,7 @@ async def _agent_answers(running: Running, entry_id: str) -> None:
 
 
 @pytest.mark.parametrize(("happens", "calls"), [(_person_comments, 2), (_agent_answers, 1)])
+@on_sqlite
 async def test_a_comment_of_a_person_is_news_for_the_heartbeat_and_an_answer_of_the_agent_is_not(
     opened: Opener,
     model: ScriptedModel,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ledger.clock import ManualClock
-from tests.conftest import START, Opener, Running
+from tests.conftest import START, Opener, Running, on_sqlite
 from tests.scripted import ScriptedModel, act, post
 
 INTERVAL = timedelta(seconds=1200)
@@ -137,6 +137,7 @@ async def test_what_the_agent_says_in_the_thread_is_neither_evidence_nor_news_no
     assert not any("Hooray" in request.messages[-1].content for request in model.asked["proposals"])
 
 
+@on_sqlite
 async def test_a_turn_on_an_applications_messages_alone_learns_nothing_and_says_so(
     opened: Opener, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -158,6 +159,7 @@ async def test_a_turn_on_an_applications_messages_alone_learns_nothing_and_says_
         assert pace["evidence"] == ["m4"]  # what it answered had been read by another turn
 
 
+@on_sqlite
 async def test_a_turn_is_due_one_interval_after_the_oldest_news(alone: Running, clock: ManualClock) -> None:
     await _say(alone, SHORT)
     clock.advance(5 * MINUTE)
@@ -172,6 +174,7 @@ async def test_a_turn_is_due_one_interval_after_the_oldest_news(alone: Running, 
     assert await _due(alone) is None
 
 
+@on_sqlite
 async def test_512_new_tokens_do_not_wait_but_at_most_one_turn_a_minute_is_taken(
     alone: Running, clock: ManualClock
 ) -> None:
@@ -191,6 +194,7 @@ async def test_512_new_tokens_do_not_wait_but_at_most_one_turn_a_minute_is_taken
     assert len(await _runs(alone)) == 2
 
 
+@on_sqlite
 async def test_a_long_history_is_learned_in_several_turns_and_every_message_once(
     alone: Running, clock: ManualClock
 ) -> None:

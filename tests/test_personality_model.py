@@ -73,6 +73,7 @@ async def _turn_during_which(
         paused.go_on.set()
 
 
+@on_sqlite
 async def test_a_proposal_moves_a_number_one_step_and_never_to_what_the_model_says(
     alone: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -91,6 +92,7 @@ async def test_a_proposal_moves_a_number_one_step_and_never_to_what_the_model_sa
     assert (humor["evidence"], humor["evidence_count"]) == (["m3", "m2", "m1"], 3)
 
 
+@on_sqlite
 async def test_a_proposal_nearer_than_a_step_is_reached_and_not_passed(alone: Running, model: ScriptedModel) -> None:
     model.says(_proposes(_proposal("humor", 0.53, 1)), to="proposals")
     await _say(alone, "m1")
@@ -99,6 +101,7 @@ async def test_a_proposal_nearer_than_a_step_is_reached_and_not_passed(alone: Ru
 
 
 @pytest.mark.parametrize("name", ["humor", "verbosity"])
+@on_sqlite
 async def test_traits_without_a_proposal_are_measured(alone: Running, model: ScriptedModel, name: str) -> None:
     model.says(_proposes(_proposal(name, 1.0, 1)), to="proposals")
     await _say(alone, "m1")
@@ -109,6 +112,7 @@ async def test_traits_without_a_proposal_are_measured(alone: Running, model: Scr
     assert values.get("humor", 0) == 0
 
 
+@on_sqlite
 async def test_of_messages_of_one_moment_the_later_is_the_newer_however_they_are_cited(
     alone: Running, model: ScriptedModel
 ) -> None:
@@ -173,6 +177,7 @@ async def test_what_has_no_evidence_of_new_messages_of_the_person_is_rejected_an
     ],
     ids=["error", "prose", "unknown trait", "no number"],
 )
+@on_sqlite
 async def test_a_model_that_fails_leaves_nothing_and_later_everything_is_learned_once(
     alone: Running, model: ScriptedModel, clock: ManualClock, broken: str | Exception, reason: str
 ) -> None:
@@ -250,6 +255,7 @@ async def test_what_a_person_says_during_a_turn_is_learned_by_the_next(
     assert (verbosity["evidence"], verbosity["evidence_count"]) == (["m2", "m1"], 2)
 
 
+@on_sqlite
 async def test_a_hundred_turns_without_a_new_message_cost_nothing_and_change_nothing(
     alone: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -293,6 +299,7 @@ async def test_a_thread_that_is_deleted_during_a_turn_gets_nothing_of_it(
         assert (await alone.http.get(found)).json()["items"] == []
 
 
+@on_sqlite
 async def test_the_model_is_shown_what_is_known_what_was_read_and_what_is_new(
     alone: Running, model: ScriptedModel
 ) -> None:
@@ -314,6 +321,7 @@ async def test_the_model_is_shown_what_is_known_what_was_read_and_what_is_new(
     assert run["seen_seq"] == 4
 
 
+@on_sqlite
 async def test_an_entry_of_a_model_does_not_claim_to_be_counted(alone: Running) -> None:
     await _say(alone, *[f"m{number}" for number in range(15)], content="Thank you, that is enough.")
     await _run_now(alone)

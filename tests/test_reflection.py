@@ -86,6 +86,7 @@ async def test_512_new_tokens_need_not_wait_for_the_interval_to_end(
         assert await _slot(running) == clock.now() + wait
 
 
+@on_sqlite
 async def test_a_reflection_is_due_one_interval_after_the_oldest_news_was_received_whenever_it_was_said(
     opened: Opener, clock: ManualClock
 ) -> None:
@@ -114,6 +115,7 @@ async def test_a_thread_is_reflected_on_at_most_once_a_minute(opened: Opener, cl
         assert [run["seen_seq"] for run in await _runs(running)] == [1, 3]
 
 
+@on_sqlite
 async def test_a_turn_reads_at_most_4000_tokens_and_the_rest_is_due_a_minute_later(
     opened: Opener, clock: ManualClock
 ) -> None:
@@ -175,6 +177,7 @@ def _cited(scorecard: dict[str, Any]) -> set[str]:
     return evidence | {question["message_id"] for question in scorecard["open_questions"]}
 
 
+@on_sqlite
 async def test_what_the_agent_says_is_neither_news_nor_read(
     opened: Opener, clock: ManualClock, model: ScriptedModel
 ) -> None:

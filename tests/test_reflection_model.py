@@ -144,6 +144,7 @@ async def test_insights_that_cite_messages_are_kept_and_the_others_are_rejected_
     assert {one, two} == set(entry["evidence"])
 
 
+@on_sqlite
 async def test_five_insights_are_kept_the_newest_first_and_none_is_learned_twice(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -166,6 +167,7 @@ async def test_five_insights_are_kept_the_newest_first_and_none_is_learned_twice
     assert (texts[6] in newest["body"], texts[0] in newest["body"], texts[0] in oldest["body"]) == (True, False, True)
 
 
+@on_sqlite
 async def test_the_model_says_which_questions_are_open_and_each_stands_in_a_message(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -235,6 +237,7 @@ async def test_a_model_that_fails_leaves_nothing_and_everything_is_learned_once_
     assert sum(tally["messages"]["days"].values()) == 2
 
 
+@on_sqlite
 async def test_a_hundred_turns_without_a_new_message_ask_no_model(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -327,6 +330,7 @@ async def test_a_message_that_comes_during_a_turn_is_read_by_the_next_and_by_no_
     assert [each["number"] for each in shown(model)["earlier"]] == [1, 2]
 
 
+@on_sqlite
 async def test_a_slot_that_comes_while_a_person_has_it_reflect_is_no_second_reflection_within_the_minute(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -346,6 +350,7 @@ async def test_a_slot_that_comes_while_a_person_has_it_reflect_is_no_second_refl
     assert len(model.asked["findings"]) == 2
 
 
+@on_sqlite
 async def test_what_a_person_says_to_a_run_now_is_recorded_and_shown_to_the_model(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -373,6 +378,7 @@ async def test_what_does_not_exist_cannot_run_now(refusing: Running, path: str) 
     assert (await refusing.http.post(f"/api/threads/{path}/run-now")).status_code == 404
 
 
+@on_sqlite
 async def test_a_second_reflection_while_one_runs_is_a_conflict(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -390,6 +396,7 @@ async def test_a_second_reflection_while_one_runs_is_a_conflict(
     assert (answers, len(model.asked["findings"])) == ([409, 200], 1)
 
 
+@on_sqlite
 async def test_text_of_people_reaches_the_model_as_data_only(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:

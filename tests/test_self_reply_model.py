@@ -78,6 +78,7 @@ async def _run_now(running: Running, loop: str = "self_reply", **body: str) -> d
     return answer.raise_for_status().json()
 
 
+@on_sqlite
 async def test_the_body_a_model_gives_is_the_answer_to_a_comment(alone: Running, model: ScriptedModel) -> None:
     model.says(_reply("Since June, @Ida.\n\nIt *rained* then."), to="answer")
     comment = await _comment(alone, await _write(alone), "Since when?")
@@ -92,6 +93,7 @@ async def test_the_body_a_model_gives_is_the_answer_to_a_comment(alone: Running,
     assert [part["role"] for part in detail["prompt"]] == ["system", "user"]
 
 
+@on_sqlite
 async def test_the_body_a_model_gives_is_the_answer_to_an_own_entry_when_that_is_due(
     alone: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -105,6 +107,7 @@ async def test_the_body_a_model_gives_is_the_answer_to_an_own_entry_when_that_is
     assert (answer["body"], answer["reply_to"], answer["steps"]) == ("x" * 5_000, entry, 1)
 
 
+@on_sqlite
 async def test_a_model_is_told_the_learned_style_and_shown_what_was_written_as_data_only(
     alone: Running, model: ScriptedModel
 ) -> None:
@@ -133,6 +136,7 @@ async def test_a_model_is_told_the_learned_style_and_shown_what_was_written_as_d
     assert "asked" not in shown
 
 
+@on_sqlite
 async def test_what_a_person_asks_of_a_run_now_is_shown_as_data(alone: Running, model: ScriptedModel) -> None:
     await _write(alone, chance=1.0)
     run = await _run_now(alone, prompt="Say it in verse.")
@@ -143,6 +147,7 @@ async def test_what_a_person_asks_of_a_run_now_is_shown_as_data(alone: Running, 
 
 
 @pytest.mark.parametrize("is_comment", [True, False])
+@on_sqlite
 async def test_where_a_model_has_nothing_to_say_it_is_not_asked_again(
     alone: Running, model: ScriptedModel, clock: ManualClock, *, is_comment: bool
 ) -> None:
@@ -202,6 +207,7 @@ async def test_an_answer_that_cannot_be_used_fails_the_turn_and_the_entry_is_ans
     assert [(run["attempt"], run["slots"]) for run in await _runs(alone)] == [(0, 0), (1, 1)]
 
 
+@on_sqlite
 async def test_a_comment_is_answered_once_after_the_model_failed_several_times(
     alone: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -224,6 +230,7 @@ async def _while_it_thinks(running: Running, paused: Paused, *meanwhile: Callabl
         paused.go_on.set()
 
 
+@on_sqlite
 async def test_a_comment_that_comes_while_another_is_answered_is_answered_next(
     alone: Running, model: ScriptedModel
 ) -> None:
@@ -247,6 +254,7 @@ async def test_a_thread_deleted_while_the_model_thinks_leaves_nothing(alone: Run
     assert (await _runs(alone), _loop(alone).lost_claims) == ([], 1)
 
 
+@on_sqlite
 async def test_answers_switched_off_while_the_model_thinks_come_when_they_are_on_again(
     alone: Running, model: ScriptedModel
 ) -> None:
@@ -299,6 +307,7 @@ async def test_a_hundred_turns_with_nothing_waiting_ask_no_model_and_write_nothi
     assert (await alone.http.get(LOOP)).json()["next_slot"] is None
 
 
+@on_sqlite
 async def test_nothing_is_learned_from_what_the_agent_wrote_and_what_people_said_of_it(
     opened: Opener, model: ScriptedModel, clock: ManualClock
 ) -> None:

@@ -59,11 +59,9 @@ class Agenda:
         """Have a row for the loop, and reschedule what depends on its default interval if that has changed."""
         seconds = int(self._work.every.total_seconds())
         async with db.write() as session:
-            await turns.know(session, self._work.name)
-            before = await turns.default_seconds(session, self._work.name)
-        if before not in (None, seconds):
-            await self._reschedule_all(db)
+            before = await turns.know(session, self._work.name, seconds)
         if before != seconds:
+            await self._reschedule_all(db)
             async with db.write() as session:
                 await turns.set_default_seconds(session, self._work.name, seconds)
 

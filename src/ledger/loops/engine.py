@@ -123,8 +123,8 @@ class Loop:
                     await self._turn_ended.wait()
                 elif self._places.has_in_line(self):
                     await woken.wait()
-                elif not again:
-                    return
+                elif not again and not woken.is_set():
+                    return  # and none has ended, with the next one due at once, while this pass looked
 
     async def run_for_thread(self, thread_id: str, asked: str | None = None) -> RunDetail:
         """Take a thread's turn whether due or not, also while the loop is stopped, and leave its schedule alone.

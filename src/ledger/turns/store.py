@@ -123,11 +123,6 @@ async def wanted(session: Session, loop: LoopName) -> bool | None:
     return await session.scalar(select(LoopRow.wanted).where(LoopRow.loop == loop))
 
 
-async def default_seconds(session: Session, loop: LoopName) -> int | None:
-    """The default interval that schedules were last computed with."""
-    return await session.scalar(select(LoopRow.default_seconds).where(LoopRow.loop == loop))
-
-
 async def set_wanted(session: Session, loop: LoopName, *, wanted: bool) -> None:
     await session.execute(update(LoopRow).where(LoopRow.loop == loop).values(wanted=wanted))
 
@@ -136,9 +131,10 @@ async def set_default_seconds(session: Session, loop: LoopName, seconds: int) ->
     await session.execute(update(LoopRow).where(LoopRow.loop == loop).values(default_seconds=seconds))
 
 
-async def know(session: Session, loop: LoopName) -> None:
-    """Have a row for the loop."""
-    await session.insert_missing(LoopRow, {"loop": loop, "wanted": None, "default_seconds": None})
+async def know(session: Session, loop: LoopName, seconds: int) -> int:
+    """Have a row for the loop; answers the default interval that schedules were last computed with."""
+    await session.insert_missing(LoopRow, {"loop": loop, "wanted": None, "default_seconds": seconds})
+    return await session.scalar(select(LoopRow.default_seconds).where(LoopRow.loop == loop)) or 0
 
 
 def _key(loop: LoopName, thread_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
