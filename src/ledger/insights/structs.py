@@ -32,7 +32,10 @@ class Trend(Struct, frozen=True):
     earlier: Share
     """Share of all messages before these."""
     z: float
-    """How sure that is: the z-score of the log-odds ratio; above 1.96 it rises, below -1.96 it fades."""
+    """How sure that is: above 1.96 it rises, below -1.96 it fades.
+
+    The z-score of the log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008).
+    """
     evidence: list[str]
     """Ids of the newest messages that speak of it, at most 3."""
 
@@ -46,6 +49,8 @@ class OpenQuestion(Struct, frozen=True):
 
 
 class Insight(Struct, frozen=True):
+    """Something worth remembering; rated as in Generative Agents (Park et al. 2023, arXiv 2304.03442)."""
+
     text: str
     importance: Annotated[int, Meta(ge=1, le=10)]
     """From 1, mundane, to 10, life-changing."""
