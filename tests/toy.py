@@ -137,7 +137,7 @@ async def _no_wake(session: Session, thread_id: str) -> None:
 
 def means(db: Database) -> Means:
     """What quiet loops work with, without a model."""
-    return Means(db, None, None, 20, Pen("ledger", 0.25), _no_wake)
+    return Means(db, None, 20, Pen("ledger", 0.25), _no_wake)
 
 
 class Process:

@@ -11,7 +11,7 @@ from ledger.loops.engine import Loop, Waker
 from ledger.loops.heartbeat import Heartbeat
 from ledger.loops.personality import Personality
 from ledger.loops.places import Places
-from ledger.loops.quiet import Means
+from ledger.loops.quiet import Means, Model
 from ledger.loops.reflection import Reflection
 from ledger.loops.self_reply import SelfReply
 from ledger.loops.work import Work
@@ -29,8 +29,7 @@ def build_loops(
     loops: list[Loop] = []
     means = Means(
         db=db,
-        llm=llm,
-        model=settings.llm_model,
+        model=Model(llm, settings.llm_model) if llm and settings.llm_model else None,
         window=settings.loop_window,
         pen=Pen(settings.agent_name, settings.self_reply_chance),
         wake=Waker(loops),  # which wakes all of them, once they are there

@@ -10,7 +10,7 @@ from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile
 from ledger.journal import store as journal
 from ledger.loops.asking import ask
-from ledger.loops.quiet import NOTHING_NEW, Means, Noticed, Read, Reader, beside
+from ledger.loops.quiet import NOTHING_NEW, Means, Model, Noticed, Read, Reader, beside
 from ledger.loops.work import Effects, Record
 from ledger.mind import changes, entries, proposals
 from ledger.mind.profile import Evidence, gathered, learned, words_of
@@ -40,19 +40,17 @@ class Personality(Reader):
             return Noticed(read.watermark, read.basis) if read.reading.new else None
         record.note(seen_seq=read.watermark, decided_by="rules")
         evidence = await beside(gathered, read.reading.messages, turn.watermark)
-        if self.means.llm is not None and self.means.model is not None:
-            proposed = await self._ask(seen, record)
+        if self.means.model is not None:
+            proposed = await self._ask(self.means.model, seen, record)
             named = {each.trait for each in proposed}
             evidence = [each for each in evidence if each.trait not in named] + proposed
         return Learned(self.means, read, evidence, max(message.created_at for message in read.reading.new))
 
-    async def _ask(self, seen: Seen, record: Record) -> list[Evidence]:
+    async def _ask(self, model: Model, seen: Seen, record: Record) -> list[Evidence]:
         """What a model proposes beside what was measured."""
-        assert self.means.llm is not None  # noqa: S101 - only asked with a model
-        assert self.means.model is not None  # noqa: S101
         reading = seen.read.reading
-        request = proposals.build_request(self.means.model, reading, seen.profile.traits, record.run.asked)
-        found = await ask(self.means.llm, request, record, proposals.Proposals, "a list of proposals")
+        request = proposals.build_request(model.name, reading, seen.profile.traits, record.run.asked)
+        found = await ask(model.llm, request, record, proposals.Proposals, "a list of proposals")
         believed, rejected = proposals.believed(found, reading)
         record.note(decision={"proposals": msgspec.to_builtins(found.proposals), "rejected": rejected})
         return believed

@@ -39,13 +39,19 @@ _MORE = "more"
 """What a turn rests on that had not read all there was: the rest need not wait."""
 
 
+class Model(Struct, frozen=True):
+    """A provider, and which of its models is asked."""
+
+    llm: LLM
+    name: str
+
+
 class Means(Struct, frozen=True):
     """What the quiet loops work with."""
 
     db: Database
-    llm: LLM | None
-    model: str | None
-    """None, like a missing `llm`: statistics decide."""
+    model: Model | None
+    """None: statistics decide."""
     window: int
     """How many messages are read beside the new ones."""
     pen: Pen

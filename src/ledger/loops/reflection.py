@@ -13,7 +13,7 @@ from ledger.journal import settings as journal_settings
 from ledger.journal import store as journal
 from ledger.journal.structs import Entry
 from ledger.loops.asking import ask
-from ledger.loops.quiet import NOTHING_NEW, Means, Read, Reader, beside
+from ledger.loops.quiet import NOTHING_NEW, Means, Model, Read, Reader, beside
 from ledger.loops.work import Record
 from ledger.mind import changes, entries, findings, scoring
 from ledger.runs.structs import RunDetail
@@ -52,8 +52,8 @@ class Reflection(Reader):
         record.note(seen_seq=seen.read.watermark, decided_by="rules")
         counted = await beside(scoring.count, seen.tally, seen.scorecard, seen.read.reading)
         scorecard = await self._score(turn, seen, counted)
-        if self.means.llm is not None and self.means.model is not None:
-            scorecard = await self._ask(seen, scorecard, record)
+        if self.means.model is not None:
+            scorecard = await self._ask(self.means.model, seen, scorecard, record)
         return Reflected(self.means, seen, scorecard, counted.tally)
 
     async def _score(self, turn: Turn, seen: Seen, counted: scoring.Counted) -> Scorecard:
@@ -78,13 +78,11 @@ class Reflection(Reader):
             importance=scoring.importance(before, counted.novelty, rising),
         )
 
-    async def _ask(self, seen: Seen, scorecard: Scorecard, record: Record) -> Scorecard:
+    async def _ask(self, model: Model, seen: Seen, scorecard: Scorecard, record: Record) -> Scorecard:
         """What a model adds: insights, and which questions are open."""
-        assert self.means.llm is not None  # noqa: S101 - only asked with a model
-        assert self.means.model is not None  # noqa: S101
         before, messages = seen.scorecard, seen.read.reading.messages
-        request = findings.build_request(self.means.model, seen.read.reading, before, record.run.asked)
-        found = await ask(self.means.llm, request, record, findings.Findings, "a list of insights")
+        request = findings.build_request(model.name, seen.read.reading, before, record.run.asked)
+        found = await ask(model.llm, request, record, findings.Findings, "a list of insights")
         new, rejected = findings.believed(found, messages, before)
         record.note(decision={"findings": msgspec.to_builtins(found), "rejected": rejected})
         return structs.replace(

@@ -11,7 +11,7 @@ from ledger.journal import store as journal
 from ledger.journal.store import Draft
 from ledger.journal.structs import Entry
 from ledger.loops.asking import ask
-from ledger.loops.quiet import Means, Noticed, Quiet
+from ledger.loops.quiet import Means, Model, Noticed, Quiet
 from ledger.loops.work import Effects, Facts, Record
 from ledger.mind import entries, replies
 from ledger.mind.texts import nearest, one_line
@@ -139,17 +139,20 @@ class SelfReply(Quiet):
     async def _draft(self, subject: Subject, record: Record) -> Draft | None:
         """What to answer; None for nothing."""
         seen = subject.seen
-        if self.means.llm is not None and self.means.model is not None:
-            request = replies.build_request(self.means.model, self.means.pen.agent, seen, record.run.asked)
-            answer = await ask(self.means.llm, request, record, replies.Answer, "an answer")
-            record.note(decision=msgspec.to_builtins(answer))
-            cited = [message.id for message in seen.found] or seen.entry.evidence
-            if answer.verdict == "nothing":
-                return None
-            return entries.draft_reply(seen.entry, seen.now, seen.profile, answer.body, cited)
+        if self.means.model is not None:
+            return await self._ask(self.means.model, seen, record)
         if seen.entry.origin == "agent":
             return entries.reply_to_itself(seen.entry, seen.then, seen.now, seen.profile, seen.new_messages)
         return entries.reply_to_comment(seen.entry, subject.about, seen.then, seen.now, seen.profile, seen.found)
+
+    async def _ask(self, model: Model, seen: replies.Seen, record: Record) -> Draft | None:
+        request = replies.build_request(model.name, self.means.pen.agent, seen, record.run.asked)
+        answer = await ask(model.llm, request, record, replies.Answer, "an answer")
+        record.note(decision=msgspec.to_builtins(answer))
+        cited = [message.id for message in seen.found] or seen.entry.evidence
+        if answer.verdict == "nothing":
+            return None
+        return entries.draft_reply(seen.entry, seen.now, seen.profile, answer.body, cited)
 
 
 class Answered:

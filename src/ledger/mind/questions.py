@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from ledger.insights.structs import OpenQuestion
-from ledger.mind.terms import READ, masked, spoken
 from ledger.threads.structs import Message
+from ledger.words.terms import READ, masked, spoken
 
 ANSWER = timedelta(hours=12)
 """Whatever the other says within this time counts as an answer."""

@@ -7,8 +7,8 @@ from datetime import UTC
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ledger.mind.terms import Spoken, Term, spoken
 from ledger.threads.structs import Message
+from ledger.words.terms import Spoken, Term, spoken
 
 RECENT = 30
 """How many days, the newest message's and those before it, are counted one by one."""

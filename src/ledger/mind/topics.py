@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ledger.insights.structs import Topic
-from ledger.mind.scripts import overlap
 from ledger.mind.tally import Known, Tally, counted, even, novelty
-from ledger.mind.terms import Term, spoken
 from ledger.threads.structs import Message
+from ledger.words.scripts import overlap
+from ledger.words.terms import Term, spoken
 
 __all__ = ["Tally", "Trending", "counted", "novelty", "top_topics", "trends"]
 

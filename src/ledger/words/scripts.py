@@ -9,7 +9,7 @@ from functools import cache
 
 from stopwordsiso import stopwords
 
-from ledger.mind import chatter
+from ledger.words import chatter
 
 KANA = r"\u3041-\u30ff"
 HAN = r"\u3005\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"

@@ -8,7 +8,7 @@ from functools import cache
 import snowballstemmer  # pyright: ignore[reportMissingTypeStubs]  # it ships no stubs
 from stopwordsiso import langs, stopwords
 
-from ledger.mind import chatter
+from ledger.words import chatter
 
 UNKNOWN = ENGLISH = "en"
 """The language of a text without a single function word."""

@@ -7,8 +7,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from ledger.mind import scripts
-from ledger.mind.languages import Weight, heard, likeliest, stem, votes, weight
+from ledger.words import scripts
+from ledger.words.languages import Weight, heard, likeliest, stem, votes, weight
 
 READ = 4_000
 """How many characters of a text are read."""
