@@ -95,6 +95,7 @@ async def test_a_vote_counts_and_may_be_changed_but_not_repeated(asked: Running,
     assert (vote["voter"], vote["value"]) == ("ledger", -1)
 
 
+@on_sqlite
 async def test_nothing_is_a_decision_that_writes_nothing(asked: Running, model: ScriptedModel) -> None:
     model.says(NOTHING)
     answer = (await asked.http.post("/api/threads/default/heartbeat/run-now")).json()
@@ -134,6 +135,7 @@ async def test_an_action_keeps_its_bounds_or_is_refused_with_a_sentence(
     assert len(await _items(asked, "/api/posts")) == int(error is None)
 
 
+@on_sqlite
 async def test_posts_of_other_threads_are_out_of_reach(asked: Running, model: ScriptedModel) -> None:
     await asked.http.post("/api/threads", json={"id": "other"})
     target = await _write(asked, "/api/posts", title="Private", content="Ours.", thread_id="other")
@@ -151,6 +153,7 @@ async def test_what_was_removed_is_out_of_reach(asked: Running, model: ScriptedM
         assert "There is no post" in await _refusal(asked, model, action)
 
 
+@on_sqlite
 async def test_a_parent_must_be_a_comment_on_the_same_post(asked: Running, model: ScriptedModel) -> None:
     one = await _write(asked, "/api/posts", title="One", content="First.")
     other = await _write(asked, "/api/posts", title="Other", content="Second.")
@@ -158,6 +161,7 @@ async def test_a_parent_must_be_a_comment_on_the_same_post(asked: Running, model
     assert "There is no comment" in await _refusal(asked, model, _comment(other, parent_id=parent))
 
 
+@on_sqlite
 async def test_the_agent_does_not_talk_to_itself(asked: Running, model: ScriptedModel) -> None:
     (own,) = await _decide(asked, model, post())
     assert "does not comment on its own" in await _refusal(asked, model, _comment(own["post_id"]))
@@ -197,6 +201,7 @@ async def test_what_was_nearly_said_within_a_day_is_refused(
     assert result["success"]
 
 
+@on_sqlite
 async def test_what_is_just_different_enough_passes(asked: Running, model: ScriptedModel) -> None:
     await _decide(asked, model, post("w0", _text(1, 94)))
     assert SIMILARITY > 89 / 99
@@ -228,6 +233,7 @@ async def test_a_comment_that_nearly_repeats_another_one_on_its_board_is_refused
     assert result["success"]
 
 
+@on_sqlite
 async def test_what_passes_is_applied_beside_what_is_refused(asked: Running, model: ScriptedModel) -> None:
     target = await _write(asked, "/api/posts", title="Hi", content="There.")
     results = await _decide(asked, model, post(board="NO"), _vote(target), _comment("nowhere"))
@@ -236,6 +242,7 @@ async def test_what_passes_is_applied_beside_what_is_refused(asked: Running, mod
     assert (run["outcome"], run["reason"], run["actions"]) == ("acted", None, results)
 
 
+@on_sqlite
 async def test_when_all_is_refused_the_run_says_so(asked: Running, model: ScriptedModel) -> None:
     results = await _decide(asked, model, post(board="NO"), _comment("nowhere"))
     (run,) = await _items(asked, "/api/runs")
@@ -243,6 +250,7 @@ async def test_when_all_is_refused_the_run_says_so(asked: Running, model: Script
     assert await _items(asked, "/api/posts") == []
 
 
+@on_sqlite
 async def test_actions_of_one_decision_do_not_repeat_one_another(asked: Running, model: ScriptedModel) -> None:
     target = await _write(asked, "/api/posts", title="Hi", content="There.")
     assert [r["success"] for r in await _decide(asked, model, post(), post(), _vote(target))] == [True, False, True]
@@ -265,6 +273,7 @@ async def test_a_dry_run_writes_nothing_but_its_record(asked: Running, model: Sc
     assert await _items(asked, "/api/threads/default/messages") == []
 
 
+@on_sqlite
 async def test_a_dry_run_says_of_each_action_what_would_have_become_of_it(asked: Running, model: ScriptedModel) -> None:
     target = await _write(asked, "/api/posts", title="Hi", content="There.")
     decisions = [

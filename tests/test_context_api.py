@@ -74,6 +74,7 @@ async def _learn(running: Running, model: ScriptedModel, about: str, thread: str
     await running.http.post("/api/posts", json={"title": "By a person", "content": "Mine.", "thread_id": thread})
 
 
+@on_sqlite
 async def test_a_context_says_how_to_write_and_what_is_known(by_hand: Running, model: ScriptedModel) -> None:
     await _learn(by_hand, model, "accordion")
     found = await _context(by_hand)
@@ -87,6 +88,7 @@ async def test_a_context_says_how_to_write_and_what_is_known(by_hand: Running, m
     assert found["posts"] == ["Mending a accordion: Some places do it."]
 
 
+@on_sqlite
 async def test_the_text_holds_the_same_and_its_tokens_are_counted(by_hand: Running, model: ScriptedModel) -> None:
     await _learn(by_hand, model, "accordion")
     found, answer = await _context(by_hand), await by_hand.http.get(_path(format="text"))
@@ -96,11 +98,13 @@ async def test_the_text_holds_the_same_and_its_tokens_are_counted(by_hand: Runni
     assert found["tokens"] == count_tokens(answer.text) > 0
 
 
+@on_sqlite
 async def test_of_a_thread_of_which_nothing_is_known_nothing_is_said(by_hand: Running) -> None:
     found = await _context(by_hand)
     assert ([found[part] for part in PARTS], found["tokens"], await _text(by_hand)) == ([[]] * 5, 0, "")
 
 
+@on_sqlite
 async def test_a_small_budget_holds_the_profile_first(by_hand: Running, model: ScriptedModel) -> None:
     await _learn(by_hand, model, "accordion")
     whole, small = await _context(by_hand, max_tokens=32_000), await _context(by_hand, max_tokens=50)
@@ -141,6 +145,7 @@ async def test_threads_never_mix(by_hand: Running, model: ScriptedModel) -> None
     assert await _text(by_hand, "empty") == ""
 
 
+@on_sqlite
 async def test_a_post_that_was_removed_does_not_appear(by_hand: Running, model: ScriptedModel) -> None:
     await _learn(by_hand, model, "accordion")
     found = (await by_hand.http.get("/api/posts?thread_id=default")).json()["items"]
@@ -271,6 +276,7 @@ async def test_a_heartbeat_reads_what_was_learned_and_what_was_written(
     assert (asked["learned"], asked["journal"]) == (known, entries)
 
 
+@on_sqlite
 async def test_what_a_heartbeat_reads_of_it_is_bounded(by_hand: Running, model: ScriptedModel) -> None:
     await by_hand.http.post("/api/threads/default/messages", json={"messages": [{"role": "user", "content": "Hi."}]})
     trend = Trend("accordion", 0.5, 0.1, 3.0, [])
@@ -304,6 +310,7 @@ async def test_what_a_heartbeat_reads_of_it_is_bounded(by_hand: Running, model: 
     assert len(model.requests[-1].messages[-1].content) < 20_000
 
 
+@on_sqlite
 async def test_what_the_agent_learned_and_wrote_opens_no_gate(
     by_hand: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:

@@ -223,6 +223,7 @@ async def test_a_loop_stopped_during_a_turn_owes_it_until_it_is_started_again(
     assert (run["first_slot"], run["slots"], run["attempt"]) == ("2026-01-05T12:30:00Z", 1, 0)
 
 
+@on_sqlite
 async def test_a_thread_that_asks_for_a_minute_is_served_every_minute_by_a_loop_of_half_hours(
     opened: Opener, clock: ManualClock
 ) -> None:
@@ -256,6 +257,7 @@ GATES: dict[str, tuple[str, dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("reason", ["outside_hours", "instructions_empty"])
+@on_sqlite
 async def test_a_closed_gate_costs_no_model_call_and_is_the_reason_of_one_folded_run(
     running: Running, model: ScriptedModel, clock: ManualClock, reason: str
 ) -> None:
@@ -270,6 +272,7 @@ async def test_a_closed_gate_costs_no_model_call_and_is_the_reason_of_one_folded
     assert model.requests == []
 
 
+@on_sqlite
 async def test_a_disabled_thread_has_no_heartbeat_and_no_run(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -299,6 +302,7 @@ async def _person_posts(running: Running) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("news", ["message", "post", "edit", "comment", "vote", "unvote", "instructions", "config"])
+@on_sqlite
 async def test_whatever_a_person_changes_is_new(
     running: Running, model: ScriptedModel, clock: ManualClock, news: str
 ) -> None:
@@ -325,6 +329,7 @@ async def test_whatever_a_person_changes_is_new(
     assert len(model.requests) == 2
 
 
+@on_sqlite
 async def test_what_happens_in_other_threads_is_not_new(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -340,6 +345,7 @@ async def test_what_happens_in_other_threads_is_not_new(
     assert len(model.requests) == 1
 
 
+@on_sqlite
 async def test_run_now_passes_closed_hours_and_nothing_new(running: Running, model: ScriptedModel) -> None:
     path, body = GATES["outside_hours"]
     await running.http.post(path, json=body)
@@ -350,6 +356,7 @@ async def test_run_now_passes_closed_hours_and_nothing_new(running: Running, mod
 
 
 @pytest.mark.parametrize("reason", ["disabled", "instructions_empty"])
+@on_sqlite
 async def test_run_now_passes_no_other_gate(running: Running, model: ScriptedModel, reason: str) -> None:
     path, body = GATES[reason]
     await running.http.post(path, json=body)
@@ -396,6 +403,7 @@ async def test_an_answer_that_is_no_decision_fails_the_turn_and_writes_nothing(
     assert [(run["attempt"], run["slots"]) for run in await _runs(running)] == [(0, 0), (1, 1)]
 
 
+@on_sqlite
 async def test_a_provider_that_fails_costs_its_own_thread_a_backoff_and_nobody_else_anything(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -420,6 +428,7 @@ async def test_a_provider_that_fails_costs_its_own_thread_a_backoff_and_nobody_e
     assert timedelta(seconds=24) <= waits <= timedelta(seconds=36)
 
 
+@on_sqlite
 async def test_the_settings_of_a_thread_reach_the_model(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -431,6 +440,7 @@ async def test_the_settings_of_a_thread_reach_the_model(
     assert asked == [("other-model", 123, 1.5), ("scripted", 500, 0.7)]
 
 
+@on_sqlite
 async def test_the_request_is_of_bounded_size_whatever_the_history(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -478,6 +488,7 @@ async def test_a_run_holds_everything_that_led_to_it(
     assert (run["outcome"], run["reason"], run["summary"]) == ("acted", None, "Posted about camping.")
 
 
+@on_sqlite
 async def test_a_failed_run_holds_the_answer_as_it_came(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:

@@ -10,7 +10,7 @@ from ledger.db import Database
 from ledger.heartbeat.instructions import File
 from ledger.loops import build_loops
 from ledger.settings import Settings
-from tests.conftest import Opener, Running
+from tests.conftest import Opener, Running, on_sqlite
 from tests.scripted import ScriptedModel
 
 NAMES = ["reflection", "personality", "self_reply", "heartbeat"]
@@ -47,12 +47,14 @@ async def test_loops_are_built_in_their_order(settings: Settings, db: Database, 
     assert [loop.name for loop in built] == NAMES
 
 
+@on_sqlite
 async def test_the_application_carries_its_loops_by_name(running: Running) -> None:
     state = running.app.state
     found = (state.reflection_loop, state.personality_loop, state.journal_self_reply_loop, state.heartbeat_loop)
     assert [loop.name for loop in found] == NAMES
 
 
+@on_sqlite
 async def test_every_loop_says_that_it_has_started(opened: Opener, caplog: pytest.LogCaptureFixture) -> None:
     async with opened() as running:
         await _run_all(running)
@@ -60,6 +62,7 @@ async def test_every_loop_says_that_it_has_started(opened: Opener, caplog: pytes
         assert caplog.messages.count(f"[{label}_LOOP] Started") == 1
 
 
+@on_sqlite
 async def test_all_four_loops_are_listed_with_their_settings(running: Running) -> None:
     await _run_all(running)
     found = (await running.http.get("/api/loops")).json()
@@ -97,11 +100,13 @@ async def test_stop_and_start_outlive_a_restart(opened: Opener, name: str) -> No
         assert (state["enabled"], state["running"]) == (False, True)
 
 
+@on_sqlite
 async def test_stopping_twice_is_stopping_once(running: Running) -> None:
     for _ in range(2):
         assert not (await running.http.post("/api/loops/reflection/stop")).json()["running"]
 
 
+@on_sqlite
 async def test_a_stopped_heartbeat_takes_no_turn(running: Running, clock: ManualClock, model: ScriptedModel) -> None:
     await running.http.post("/api/loops/heartbeat/stop")
     clock.advance(2 * HALF_HOUR)
@@ -110,6 +115,7 @@ async def test_a_stopped_heartbeat_takes_no_turn(running: Running, clock: Manual
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("PATCH", {"enabled": True})])
+@on_sqlite
 async def test_a_thread_or_loop_that_does_not_exist_is_named_in_a_problem(
     running: Running, method: str, body: dict[str, object] | None
 ) -> None:
@@ -123,6 +129,7 @@ async def test_a_thread_or_loop_that_does_not_exist_is_named_in_a_problem(
 
 
 @pytest.mark.parametrize("every", [60, 3_601, 604_800])
+@on_sqlite
 async def test_a_thread_may_have_an_interval_of_its_own(running: Running, every: int) -> None:
     path = "/api/threads/default/loops/heartbeat"
     answer = await running.http.patch(path, json={"every": every})
@@ -144,6 +151,7 @@ async def test_what_cannot_be_set_is_refused_and_changes_nothing(refusing: Runni
     assert (await refusing.http.get(path)).json() == before
 
 
+@on_sqlite
 async def test_null_goes_back_to_the_default_interval_and_absence_keeps_what_is_set(running: Running) -> None:
     path = "/api/threads/default/loops/reflection"
     await running.http.patch(path, json={"every": 120})
@@ -186,6 +194,7 @@ async def test_quiet_loops_serve_threads_with_news_once_and_idle_threads_never(
 
 
 @pytest.mark.parametrize("name", NAMES[:2])
+@on_sqlite
 async def test_a_quiet_loop_is_due_one_interval_after_the_oldest_news(
     running: Running, clock: ManualClock, name: str
 ) -> None:

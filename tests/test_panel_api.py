@@ -70,6 +70,7 @@ async def test_the_loop_is_started_and_stopped_and_tells_so(opened: Opener) -> N
             assert (await _get(running, status))["running"] is state
 
 
+@on_sqlite
 async def test_a_config_that_nobody_set_has_its_defaults(running: Running) -> None:
     shown = await _get(running, CONFIG)
     assert {name: shown["config"][name] for name in DEFAULTS} == DEFAULTS
@@ -92,6 +93,7 @@ async def test_null_clears_what_was_set(refusing: Running, name: str) -> None:
     assert (await _set(refusing, CONFIG, dict.fromkeys(DEFAULTS)))["config"] == DEFAULTS
 
 
+@on_sqlite
 async def test_every_seconds_is_read_as_every(running: Running) -> None:
     assert (await _set(running, CONFIG, {"every_seconds": 120}))["config"]["every"] == 120
     assert (await _set(running, CONFIG, {"every": 90, "every_seconds": 90}))["config"]["every"] == 90
@@ -187,6 +189,7 @@ async def test_run_now_tells_what_was_done(running: Running, model: ScriptedMode
     assert (shown["last_run"], shown["last_summary"]) == (NOON + 2, "Noted the plan.")
 
 
+@on_sqlite
 async def test_run_now_runs_while_the_loop_is_stopped(running: Running, model: ScriptedModel) -> None:
     await _set(running, "/api/heartbeat/stop")
     assert (await _set(running, RUN_NOW))["ran_successfully"] is True
@@ -194,6 +197,7 @@ async def test_run_now_runs_while_the_loop_is_stopped(running: Running, model: S
 
 
 @pytest.mark.parametrize("answer", [ModelError("The provider is down."), "not JSON", '{"verdict": "dance"}'])
+@on_sqlite
 async def test_a_failed_run_now_is_200_and_says_why(
     running: Running, model: ScriptedModel, answer: str | Exception
 ) -> None:
@@ -209,6 +213,7 @@ async def test_a_failed_run_now_is_200_and_says_why(
     assert (await _get(running, "/api/posts"))["items"] == []
 
 
+@on_sqlite
 async def test_run_now_of_a_heartbeat_that_is_off_did_not_run(running: Running, model: ScriptedModel) -> None:
     await _set(running, CONFIG, {"enabled": False})
     ran = await _set(running, RUN_NOW)
@@ -316,6 +321,7 @@ async def test_odd_content_is_saved_with_problems_and_refused_when_strict(runnin
     assert (await _get(running, HEARTBEAT_MD))["problems"] == saved["problems"]
 
 
+@on_sqlite
 async def test_good_content_passes_when_strict(running: Running) -> None:
     assert (await _set(running, f"{HEARTBEAT_MD}?strict=true", {"content": "- Work"}))["problems"] == []
 

@@ -71,6 +71,7 @@ def _as(role: str, content: str = LOUD) -> dict[str, Any]:
     return {"role": role, "content": content}
 
 
+@on_sqlite
 async def test_every_trait_is_a_number_with_its_evidence(by_hand: Running) -> None:
     await _say(by_hand, *[PLAIN, _as("assistant", "At nine.")] * 12, PLAIN)
     await _run_now(by_hand)
@@ -211,6 +212,7 @@ async def test_a_long_history_is_learned_in_several_turns_and_every_message_once
     assert await _due(alone) is None
 
 
+@on_sqlite
 async def test_an_entry_is_written_when_a_word_changes_and_only_then(by_hand: Running) -> None:
     await _say(by_hand, SHORT)
     first = await _run_now(by_hand)
@@ -239,6 +241,7 @@ async def test_an_entry_is_written_when_a_word_changes_and_only_then(by_hand: Ru
     assert "Their length: verbose, no longer concise." in newest["body"]
 
 
+@on_sqlite
 async def test_a_trait_grows_stale_by_what_is_said_and_not_by_the_clock(by_hand: Running, clock: ManualClock) -> None:
     await _say(by_hand, *[LOUD] * 12)
     await _run_now(by_hand)

@@ -89,6 +89,7 @@ async def test_a_post_that_breaks_a_rule_is_refused(refusing: Running, wrong: Js
     assert (await _get(refusing, "/api/posts"))["items"] == []
 
 
+@on_sqlite
 async def test_the_longest_post_fits(running: Running) -> None:
     made = await _post(running, "🦞" * 200, content="🦞" * 5000, author="a" * 64, board="b" * 64)
     assert len(made["content"]) == 5000
@@ -136,6 +137,7 @@ async def test_comments_are_paged_oldest_first_and_make_a_tree(running: Running,
     assert (await _get(running, f"/api/posts/{post_id}"))["comment_count"] == 5
 
 
+@on_sqlite
 async def test_a_comment_answers_a_comment_that_stands_on_the_same_post(running: Running) -> None:
     one, two = [(await _post(running, title))["id"] for title in ("One", "Two")]
     elsewhere = (await _comment(running, one))["id"]
@@ -194,6 +196,7 @@ async def test_nobody_poses_as_the_agent(refusing: Running, name: str) -> None:
     assert (kept["score"], kept["comment_count"]) == (0, 0)
 
 
+@on_sqlite
 async def test_the_agent_goes_by_the_name_it_was_given(opened: Opener) -> None:
     async with opened(agent_name="Straße") as running:
         body = {"title": "T", "content": "@straße and @ledger", "author": "STRASSE"}
@@ -286,6 +289,7 @@ async def test_what_never_was_is_404(refusing: Running, path: str) -> None:
     assert (await refusing.http.get(f"/api/{path}")).status_code == 404
 
 
+@on_sqlite
 async def test_a_post_for_an_unknown_thread_is_404(running: Running) -> None:
     body = {"title": "T", "content": "C", "thread_id": "gone"}
     assert (await running.http.post("/api/posts", json=body)).status_code == 404
@@ -297,6 +301,7 @@ async def test_nobody_poses_as_the_agent_by_marks_that_cannot_be_seen(refusing: 
     assert answer.status_code == 422
 
 
+@on_sqlite
 async def test_a_change_that_changes_nothing_is_no_edit(running: Running) -> None:
     made = await _post(running, "As it is")
     for change in ({}, {"title": "As it is"}):

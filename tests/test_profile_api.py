@@ -52,6 +52,7 @@ async def _revert(running: Running, revision: int) -> dict[str, Any]:
     return (await running.http.post(f"{PATH}/revert", json={"revision": revision})).raise_for_status().json()
 
 
+@on_sqlite
 async def test_a_thread_of_which_nothing_is_known_has_an_empty_profile(by_hand: Running) -> None:
     found = await _profile(by_hand)
     assert (found["thread_id"], found["revision"], found["traits"], found["words"]) == ("default", 0, {}, NO_WORDS)
@@ -75,6 +76,7 @@ async def test_the_history_holds_every_revision_the_newest_first_in_pages(by_han
     assert (paged, sizes) == (whole, [2, 2, 1])
 
 
+@on_sqlite
 async def test_every_learned_revision_names_the_run_it_came_from(by_hand: Running) -> None:
     await _learn(by_hand, SHORT)
     found = await _profile(by_hand)
@@ -83,6 +85,7 @@ async def test_every_learned_revision_names_the_run_it_came_from(by_hand: Runnin
     assert found["created_at"] == run["finished_at"]
 
 
+@on_sqlite
 async def test_a_pinned_trait_stands_as_it_was_set_until_the_pin_is_taken_away(by_hand: Running) -> None:
     await _learn(by_hand, *[SHORT] * 15)
     pinned = await _pin(by_hand, verbosity=0.9, humor=0.5)
@@ -106,6 +109,7 @@ async def test_a_pinned_trait_stands_as_it_was_set_until_the_pin_is_taken_away(b
     assert after["traits"]["humor"] == pinned["traits"]["humor"]
 
 
+@on_sqlite
 async def test_a_pin_is_meant_as_it_stands_though_nothing_has_been_learned(by_hand: Running) -> None:
     found = await _pin(by_hand, verbosity=0.1, emoji=0, structure=1)
     assert (found["revision"], found["words"]) == (
@@ -114,6 +118,7 @@ async def test_a_pin_is_meant_as_it_stands_though_nothing_has_been_learned(by_ha
     )
 
 
+@on_sqlite
 async def test_what_a_person_pins_is_no_entry_of_the_journal(by_hand: Running) -> None:
     await _learn(by_hand, SHORT)
     await _pin(by_hand, verbosity=0.1)
@@ -122,6 +127,7 @@ async def test_what_a_person_pins_is_no_entry_of_the_journal(by_hand: Running) -
 
 
 @pytest.mark.parametrize("pins", [{"humor": 0.3}, {"pace": None}, {"humor": 0.3, "pace": None}])
+@on_sqlite
 async def test_a_pin_that_changes_nothing_is_no_revision(by_hand: Running, pins: dict[str, float | None]) -> None:
     await _learn(by_hand, SHORT)
     await _pin(by_hand, humor=0.3)
@@ -130,6 +136,7 @@ async def test_a_pin_that_changes_nothing_is_no_revision(by_hand: Running, pins:
     assert await _history(by_hand) == before
 
 
+@on_sqlite
 async def test_a_turn_that_may_change_nothing_makes_no_revision_and_counts_as_read(by_hand: Running) -> None:
     pinned = await _pin(by_hand, **dict.fromkeys(get_args(TraitName), 0.5))
     for outcome, reason in (("nothing", "decided_nothing"), ("skipped", "nothing_new")):
@@ -184,6 +191,7 @@ async def test_a_revert_brings_values_words_and_pins_back_as_they_were(by_hand: 
     assert (await _pin(by_hand, humor=0.7))["reverted_to"] is None
 
 
+@on_sqlite
 async def test_learning_goes_on_from_where_a_person_went_back_to(by_hand: Running) -> None:
     """What was read before is not read again, though what it had taught is gone."""
     await _learn(by_hand, *[SHORT] * 15)
@@ -199,6 +207,7 @@ async def test_learning_goes_on_from_where_a_person_went_back_to(by_hand: Runnin
 
 
 @pytest.mark.parametrize("revision", [2, 99, 2**31 - 1])
+@on_sqlite
 async def test_a_revision_that_never_was_is_404_and_named(by_hand: Running, revision: int) -> None:
     await _learn(by_hand, SHORT)
     answer = await by_hand.http.post(f"{PATH}/revert", json={"revision": revision})

@@ -77,6 +77,7 @@ async def test_a_failed_call_is_recorded_and_the_slot_stays_owed(
 
 
 @pytest.mark.parametrize("mode", ENDLESS.values(), ids=ENDLESS)
+@on_sqlite
 async def test_a_call_without_an_end_is_given_up_when_the_turn_ends(
     served: Running, provider: Provider, clock: ManualClock, mode: Mode
 ) -> None:
@@ -93,6 +94,7 @@ async def test_a_call_without_an_end_is_given_up_when_the_turn_ends(
     await _assert_settled_when_well(served, provider, clock, slot)
 
 
+@on_sqlite
 async def test_a_provider_that_is_down_fails_the_turn_and_not_the_loop(opened: Opener, clock: ManualClock) -> None:
     async with stub.nobody_listening() as address, opened(rules=True, llm_base_url=address) as running:
         await _say(running)
@@ -104,6 +106,7 @@ async def test_a_provider_that_is_down_fails_the_turn_and_not_the_loop(opened: O
         assert _moment((await _turn(running))["next_due_at"]) > clock.now()
 
 
+@on_sqlite
 async def test_a_thread_whose_provider_keeps_failing_is_tried_less_and_less_often(
     served: Running, provider: Provider, clock: ManualClock
 ) -> None:
@@ -121,6 +124,7 @@ async def test_a_thread_whose_provider_keeps_failing_is_tried_less_and_less_ofte
     assert sorted(run["attempt"] for run in await _runs(served)) == list(range(9))
 
 
+@on_sqlite
 async def test_a_thread_that_backs_off_does_not_hold_up_another(
     served: Running, provider: Provider, clock: ManualClock
 ) -> None:
@@ -138,6 +142,7 @@ async def test_a_thread_that_backs_off_does_not_hold_up_another(
     assert [run["outcome"] for run in await _runs(served, "other")] == ["nothing"]
 
 
+@on_sqlite
 async def test_a_person_who_asks_by_hand_reads_what_went_wrong(served: Running, provider: Provider) -> None:
     provider.mode = error(401, "Incorrect API key.")
     before = await _turn(served)

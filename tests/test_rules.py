@@ -95,6 +95,7 @@ async def test_what_only_looks_like_a_mention_is_not_answered(ruled: Running, cl
     assert await _answers(ruled, asked) == []
 
 
+@on_sqlite
 async def test_more_mentions_than_fit_into_a_turn_are_answered_over_several(ruled: Running, clock: ManualClock) -> None:
     questions = ["ferry leave", "Ada likes", "tent cellar", "oranges nine", "cellar Ada"]
     await _say(ruled, *FACTS)
@@ -108,6 +109,7 @@ async def test_more_mentions_than_fit_into_a_turn_are_answered_over_several(rule
     ]
 
 
+@on_sqlite
 async def test_messages_that_call_the_agent_are_answered_each_also_when_they_are_many(
     ruled: Running, clock: ManualClock
 ) -> None:
@@ -118,6 +120,7 @@ async def test_messages_that_call_the_agent_are_answered_each_also_when_they_are
     assert titles == {f"Answer to message {4 + n}: @ledger {text}?" for n, text in enumerate(questions)}
 
 
+@on_sqlite
 async def test_people_who_ask_the_same_are_all_answered(ruled: Running, clock: ManualClock) -> None:
     await _say(ruled, *FACTS)
     content = "@ledger what is the capital of Peru?"
@@ -155,6 +158,7 @@ async def test_a_digest_that_did_not_fit_comes_later(ruled: Running, clock: Manu
     assert len(await _items(ruled, "/api/posts?board=digest")) == 1
 
 
+@on_sqlite
 async def test_all_that_rules_decide_says_so(
     opened: Opener, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,6 +179,7 @@ async def test_all_that_rules_decide_says_so(
     assert "No model is configured" in post["content"]
 
 
+@on_sqlite
 async def test_text_without_spaces_or_letters_is_quoted_and_found(ruled: Running, clock: ManualClock) -> None:
     await _say(ruled, "渡轮九点开", "🎉🎉🎉", "帐篷在地下室", "👩\u200d👩\u200d👧 \u200fمرحبا")  # noqa: RUF001 - Arabic is the point
     asked = await _write(ruled, "/api/posts", title="渡轮", content="请问@ledger渡轮几点开\uff1f")

@@ -123,6 +123,7 @@ async def test_an_own_entry_is_answered_one_interval_after_it_was_written(journa
     assert (run.first_slot, run.reason) == (START + HALF_HOUR, None)
 
 
+@on_sqlite
 async def test_an_answer_to_itself_says_what_has_changed_since(journal: Journal, clock: ManualClock) -> None:
     await journal.reflect("tents", "lakes")
     await journal.write("On lakes", scorecard=2)
@@ -175,6 +176,7 @@ async def test_an_interval_of_the_thread_itself_counts(journal: Journal, clock: 
     assert len(await journal.answers()) == 1
 
 
+@on_sqlite
 async def test_between_two_answers_to_itself_lies_the_least_time(db: Database, clock: ManualClock) -> None:
     journal = Journal(db, clock, minimum=HOUR)
     await journal.start("a")
@@ -194,6 +196,7 @@ async def test_between_two_answers_to_itself_lies_the_least_time(db: Database, c
     assert [answer.reply_to for answer in await journal.answers()] == [entry.id for entry in entries]
 
 
+@on_sqlite
 async def test_it_answers_itself_three_times_in_a_row_and_no_more(journal: Journal, clock: ManualClock) -> None:
     await journal.write(scorecard=1)
     for topic in ("boats", "ropes", "lakes", "pegs", "fish"):
@@ -205,6 +208,7 @@ async def test_it_answers_itself_three_times_in_a_row_and_no_more(journal: Journ
     assert await journal.due() is None
 
 
+@on_sqlite
 async def test_with_no_chance_it_never_answers_itself(shy: Journal, clock: ManualClock) -> None:
     for number in range(20):
         await shy.write(f"On {number}")
@@ -239,6 +243,7 @@ async def test_a_comment_is_answered_just_after_the_agent_answered_itself_and_ho
     assert (deepest.steps, answer.reply_to, answer.depth, answer.steps) == (3, comment.id, 5, 0)
 
 
+@on_sqlite
 async def test_a_comment_goes_ahead_of_an_own_entry(journal: Journal, clock: ManualClock) -> None:
     entry = await journal.write(scorecard=1)
     await journal.reflect("boats")
@@ -248,6 +253,7 @@ async def test_a_comment_goes_ahead_of_an_own_entry(journal: Journal, clock: Man
     assert [answer.reply_to for answer in await journal.answers()] == [comment.id, entry.id]
 
 
+@on_sqlite
 async def test_an_answer_to_a_comment_cites_what_it_rests_on(journal: Journal, clock: ManualClock) -> None:
     entry = await journal.write(scorecard=1)
     for text in ("The boat leaks at the stern.", "We saw a heron.", "Bread is cheap here."):
@@ -267,6 +273,7 @@ async def test_an_answer_to_a_comment_cites_what_it_rests_on(journal: Journal, c
     assert (answer.scorecard_revision, answer.profile_revision, len(answer.evidence)) == (2, 4, 1)
 
 
+@on_sqlite
 async def test_an_answer_far_down_among_people_still_cites_the_entry(shy: Journal) -> None:
     await shy.reflect("tents")
     entry = await shy.write(scorecard=1)
@@ -325,6 +332,7 @@ async def test_an_own_entry_is_answered_also_while_comments_wait_for_the_hour(
     assert (len(found), found[-1].reply_to) == (21, entry.id)
 
 
+@on_sqlite
 async def test_a_run_now_answers_an_own_entry_before_it_is_due_and_leaves_the_schedule_alone(
     journal: Journal, clock: ManualClock
 ) -> None:
@@ -340,6 +348,7 @@ async def test_a_run_now_answers_an_own_entry_before_it_is_due_and_leaves_the_sc
     assert [answer.reply_to for answer in await journal.answers()] == [first.id, second.id]
 
 
+@on_sqlite
 async def test_a_run_now_with_nothing_waiting_says_so(journal: Journal) -> None:
     run = await journal.loop.run_for_thread("a")
     assert (run.outcome, run.reason, run.summary) == (

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from ledger.clock import ManualClock
 from ledger.tables import METADATA
-from tests.conftest import Running
+from tests.conftest import Running, on_sqlite
 from tests.scripted import ScriptedModel, act, post
 
 Json = dict[str, Any]
@@ -73,6 +73,7 @@ async def test_a_thread_is_created_as_asked_and_found_again(running: Running) ->
     assert (await running.http.get("/api/threads/trip_2026-A")).json() == made
 
 
+@on_sqlite
 async def test_a_thread_without_an_id_gets_one(running: Running) -> None:
     one, two = [(await running.http.post("/api/threads", json={})).json() for _ in range(2)]
     assert one["id"] != two["id"]
@@ -108,6 +109,7 @@ async def test_a_thread_that_breaks_a_rule_is_refused(refusing: Running, body: J
     assert [thread["id"] for thread in (await refusing.http.get("/api/threads")).json()["items"]] == ["default"]
 
 
+@on_sqlite
 async def test_an_id_of_64_characters_is_fine_and_a_taken_one_is_a_conflict(running: Running) -> None:
     for thread_id in ("a" * 64, "default"):
         await running.http.post("/api/threads", json={"id": thread_id})
@@ -298,6 +300,7 @@ async def test_a_thousand_messages_fit_in_one_request_and_sent_again_change_noth
     assert (await running.http.get("/api/threads/default")).json() == before
 
 
+@on_sqlite
 async def test_a_thousand_and_one_messages_are_refused_whole(running: Running) -> None:
     assert (await _send(running, *[_user("Hi.")] * 1001)).status_code == 422
     assert (await _send(running)).status_code == 422
@@ -366,6 +369,7 @@ async def test_batches_sent_at_once_never_share_a_seq(running: Running) -> None:
     assert (await running.http.get("/api/threads/default")).json()["message_count"] == 100
 
 
+@on_sqlite
 async def test_the_origin_follows_from_the_role_and_cannot_be_set(running: Running) -> None:
     roles = ("user", "assistant", "system", "tool")
     await _say(running, *({"role": role, "content": "Hi."} for role in roles))

@@ -137,7 +137,7 @@ def _after(trait: Trait, piece: Evidence) -> Trait:
     old = trait.weight * _fading(piece.at - seen_at)
     fresh = [key for key in piece.message_ids if key not in trait.evidence]
     again = len(piece.message_ids) - len(fresh) if piece.proposed else 0
-    count = piece.count - again  # a message counts once, however often it is cited
+    count = max(0, piece.count - again)  # a message counts once, however often it is cited
     new = count * _fading(seen_at - piece.at)
     keep = old / (old + new) if old + new else 1.0
     value = _moved(trait.value, piece, keep)
