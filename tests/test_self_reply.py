@@ -167,8 +167,23 @@ async def test_an_entry_since_which_nothing_has_changed_is_considered_again_with
     assert answered == [entry.id for entry in entries]
 
 
+async def test_an_entry_from_before_all_scorecards_is_held_against_the_first(
+    journal: Journal, clock: ManualClock
+) -> None:
+    await journal.write()
+    clock.advance(HALF_HOUR)
+    await journal.loop.run_once()
+    assert (await journal.answers(), await journal.due()) == ([], None)
+    await journal.reflect("boats")
+    await journal.loop.run_once()
+    (answer,) = await journal.answers()
+    assert "Talked about no longer: tents." in answer.body
+
+
+@on_sqlite
 async def test_an_interval_of_the_thread_itself_counts(journal: Journal, clock: ManualClock) -> None:
     await journal.write()
+    await journal.reflect("boats")
     await journal.configure("a", every_seconds=60)
     assert await journal.due() == START + MINUTE
     clock.advance(MINUTE)
@@ -180,6 +195,7 @@ async def test_an_interval_of_the_thread_itself_counts(journal: Journal, clock: 
 async def test_between_two_answers_to_itself_lies_the_least_time(db: Database, clock: ManualClock) -> None:
     journal = Journal(db, clock, minimum=HOUR)
     await journal.start("a")
+    await journal.reflect("tents")
     entries = [await journal.write(title) for title in ("On tents", "On pegs", "On ropes")]
     await journal.reflect("boats")
     moments: list[datetime] = []

@@ -30,6 +30,12 @@ async def revision(session: Session, thread_id: str, number: int) -> Profile:
     return found
 
 
+async def words(session: Session, thread_id: str, number: int) -> Words:
+    """The words of one revision; none known before the first."""
+    statement = select(ProfileRow.words).where(ProfileRow.thread_id == thread_id, ProfileRow.revision == number)
+    return await session.scalar(statement) or Words()
+
+
 async def add(session: Session, profile: Profile) -> None:
     await session.execute(insert(ProfileRow).values(structs.asdict(profile)))
 

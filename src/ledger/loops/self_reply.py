@@ -39,8 +39,6 @@ class Subject(Struct, frozen=True):
     """What a turn may answer, and how the turn is left afterwards."""
 
     seen: replies.Seen
-    about: Entry
-    """The agent's own entry that it is about."""
     watermark: int
     basis: str
 
@@ -119,31 +117,31 @@ class SelfReply(Quiet):
         path = await journal.path(session, entry, _PATH)
         root = await journal.get(session, turn.thread_id, entry.root)
         about = next((each for each in (entry, *reversed(path)) if each.origin == "agent"), root)
-        then = await scorecards.revision(session, turn.thread_id, about.scorecard_revision)
+        then = await scorecards.revision(session, turn.thread_id, max(1, about.scorecard_revision))
         now = await scorecards.current(session, turn.thread_id)
         archive = await said.newest(session, turn.thread_id, ARCHIVE, until=state.message_count)
         count = await said.count(session, turn.thread_id, after=then.last_seq, most=_COUNTED)
         seen = replies.Seen(
             entry=entry,
             path=path,
+            about=about,
             then=then,
             now=now,
+            words_then=await profiles.words(session, turn.thread_id, about.profile_revision),
             profile=await profiles.current(session, turn.thread_id),
             found=nearest(entry.body, archive, _NEAREST),
             new_messages=_counted(count),
         )
         if entry.origin == "person":
-            return Subject(seen, about, turn.watermark, turn.basis)
-        return Subject(seen, about, entry.seq, _basis(now.revision))
+            return Subject(seen, turn.watermark, turn.basis)
+        return Subject(seen, entry.seq, _basis(now.revision))
 
     async def _draft(self, subject: Subject, record: Record) -> Draft | None:
         """What to answer; None for nothing."""
         seen = subject.seen
         if self.means.model is not None:
             return await self._ask(self.means.model, seen, record)
-        if seen.entry.origin == "agent":
-            return entries.reply_to_itself(seen.entry, seen.then, seen.now, seen.profile, seen.new_messages)
-        return entries.reply_to_comment(seen.entry, subject.about, seen.then, seen.now, seen.profile, seen.found)
+        return entries.reply_to_itself(seen) if seen.entry.origin == "agent" else entries.reply_to_comment(seen)
 
     async def _ask(self, model: Model, seen: replies.Seen, record: Record) -> Draft | None:
         request = replies.build_request(model.name, self.means.pen.agent, seen, record.run.asked)
@@ -152,7 +150,7 @@ class SelfReply(Quiet):
         cited = [message.id for message in seen.found] or seen.entry.evidence
         if answer.verdict == "nothing":
             return None
-        return entries.draft_reply(seen.entry, seen.now, seen.profile, answer.body, cited)
+        return entries.draft_reply(seen, answer.body, cited)
 
 
 class Answered:

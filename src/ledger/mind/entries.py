@@ -7,8 +7,8 @@ from ledger.journal.store import Draft
 from ledger.journal.structs import MAX_BODY, MAX_TITLE, Entry
 from ledger.mind import changes
 from ledger.mind.profile import described
+from ledger.mind.replies import Seen
 from ledger.mind.texts import one_line, quote
-from ledger.threads.structs import Message
 
 BY_STATISTICS = "No model is configured: this was counted, not understood."
 
@@ -52,48 +52,45 @@ def personality(before: Profile, after: Profile, scorecard: Scorecard) -> Draft 
     )
 
 
-def reply_to_itself(entry: Entry, then: Scorecard, now: Scorecard, profile: Profile, new_messages: str) -> Draft | None:
+def reply_to_itself(seen: Seen) -> Draft | None:
     """What has changed since an entry of the agent's own; None if nothing has."""
-    said = changes.since(then, now)
-    if not said:
+    if not seen.changed:
         return None
-    lines = [f"Since {_named(entry)}, {new_messages} came.", "", *(f"- {sentence}" for sentence in said)]
-    return _reply(entry, now, profile, [*lines, "", *_standing(now, profile), "", BY_STATISTICS], changes.evidence(now))
+    lines = [
+        f"Since {_named(seen.entry)}, {seen.new_messages} came.",
+        "",
+        *(f"- {sentence}" for sentence in seen.changed),
+        "",
+        *_standing(seen.now, seen.profile),
+        "",
+        BY_STATISTICS,
+    ]
+    return draft_reply(seen, _fitting(lines), changes.evidence(seen.now))
 
 
-def reply_to_comment(
-    comment: Entry,
-    about: Entry,
-    then: Scorecard,
-    now: Scorecard,
-    profile: Profile,
-    found: list[Message],
-) -> Draft:
+def reply_to_comment(seen: Seen) -> Draft:
     """What there is to say to a person's comment on an entry: what it rests on, what has changed, what was said."""
-    lines = [f"@{comment.author} No model is configured, so this is no opinion, only what I have on {_named(about)}."]
-    if said := changes.since(then, now):
-        lines += ["", "What has changed since:", *(f"- {sentence}" for sentence in said)]
-    if found:
-        lines += ["", "What was said nearest to your words:", *map(quote, found)]
-    lines += ["", *_standing(now, profile)]
-    return _reply(comment, now, profile, lines, [message.id for message in found] or changes.evidence(now))
+    to, about = one_line(seen.entry.author), _named(seen.about)
+    lines = [f"@{to} No model is configured, so this is no opinion, only what I have on {about}."]
+    if seen.changed:
+        lines += ["", "What has changed since:", *(f"- {sentence}" for sentence in seen.changed)]
+    if seen.found:
+        lines += ["", "What was said nearest to your words:", *map(quote, seen.found)]
+    lines += ["", *_standing(seen.now, seen.profile)]
+    return draft_reply(seen, _fitting(lines), [message.id for message in seen.found] or changes.evidence(seen.now))
 
 
-def _reply(entry: Entry, scorecard: Scorecard, profile: Profile, lines: list[str], cited: list[str]) -> Draft:
-    return draft_reply(entry, scorecard, profile, _fitting(lines), cited)
-
-
-def draft_reply(entry: Entry, scorecard: Scorecard, profile: Profile, body: str, cited: list[str]) -> Draft:
+def draft_reply(seen: Seen, body: str, cited: list[str]) -> Draft:
     """An answer to an entry; it names the entry, and the scorecard and profile it was written with."""
-    about = entry.title.removeprefix("Re: ") or one_line(entry.body)
+    about = seen.entry.title.removeprefix("Re: ") or one_line(seen.entry.body)
     return Draft(
         kind="self_reply",
         title=f"Re: {about}"[:MAX_TITLE],
         body=body,
         evidence=cited,
-        scorecard_revision=scorecard.revision,
-        profile_revision=profile.revision,
-        answers=entry,
+        scorecard_revision=seen.now.revision,
+        profile_revision=seen.profile.revision,
+        answers=seen.entry,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from ledger.insights.structs import Profile, Scorecard
+from ledger.insights.structs import Profile, Scorecard, Words
 from ledger.journal.structs import MAX_BODY, Entry
 from ledger.llm import ChatMessage, ChatRequest, strict_schema
 from ledger.mind import changes
@@ -57,13 +57,22 @@ class Seen(Struct, frozen=True, kw_only=True):
     entry: Entry
     path: list[Entry]
     """What the entry answers, from the root on."""
+    about: Entry
+    """The agent's own entry that is answered, or commented on."""
     then: Scorecard
-    """The scorecard when the entry, or what it comments on, was written."""
+    """The scorecard when that was written; the first one, if there was none yet."""
     now: Scorecard
+    words_then: Words
+    """How the person wrote, as far as it was known then."""
     profile: Profile
     found: list[Message]
     """What was said nearest to the entry, best first."""
     new_messages: str
+
+    @property
+    def changed(self) -> list[str]:
+        """What is different now, as sentences."""
+        return [*changes.since(self.then, self.now), *changes.of_words(self.words_then, self.profile.words)]
 
 
 def build_request(model: str, agent: str, seen: Seen, asked: str | None) -> ChatRequest:
@@ -71,7 +80,7 @@ def build_request(model: str, agent: str, seen: Seen, asked: str | None) -> Chat
     data: dict[str, object] = {
         "entry": _entry(seen.entry),
         "answers": [_entry(entry) for entry in seen.path],
-        "changed_since": lines(changes.since(seen.then, seen.now)),
+        "changed_since": lines(seen.changed),
         "new_messages": seen.new_messages,
         "topics": changes.leading(seen.now),
         "insights": lines([insight.text for insight in seen.now.insights]),
