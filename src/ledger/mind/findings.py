@@ -1,12 +1,10 @@
 """What a model finds in a thread: the request, and what of its answer can be believed."""
 
-from typing import Any
-
-import msgspec
 from msgspec import Struct
 
 from ledger.insights.structs import Insight, OpenQuestion, Scorecard
-from ledger.llm import ChatMessage, ChatRequest, strict_schema
+from ledger.llm import ChatRequest, strict_schema
+from ledger.mind.prompts import Task
 from ledger.mind.reading import Reading, lines, shown
 from ledger.mind.texts import similarity, words
 from ledger.threads.structs import Message
@@ -15,8 +13,6 @@ MOST = 5
 """How many insights one reflection has."""
 
 MAX_TEXT = 500
-_MAX_TOKENS = 1_500
-_TEMPERATURE = 0.2
 _SAME = 0.9
 
 _SYSTEM = f"""\
@@ -54,7 +50,7 @@ class Findings(Struct, frozen=True):
     still_open: list[int]
 
 
-SCHEMA: dict[str, Any] = strict_schema(Findings)
+TASK = Task(name="findings", schema=strict_schema(Findings), max_tokens=1_500, temperature=0.2)
 
 
 def build_request(model: str, reading: Reading, before: Scorecard, asked: str | None) -> ChatRequest:
@@ -65,16 +61,7 @@ def build_request(model: str, reading: Reading, before: Scorecard, asked: str | 
         "earlier": shown(reading.earlier, most=1_500),
         "new": shown(reading.new, most=4_000),
     }
-    if asked:
-        data["asked"] = asked
-    return ChatRequest(
-        model=model,
-        messages=[ChatMessage("system", _SYSTEM), ChatMessage("user", msgspec.json.encode(data).decode())],
-        max_tokens=_MAX_TOKENS,
-        temperature=_TEMPERATURE,
-        schema_name="findings",
-        schema=SCHEMA,
-    )
+    return TASK.request(model, _SYSTEM, data, asked)
 
 
 def believed(findings: Findings, messages: list[Message], before: Scorecard) -> tuple[list[Insight], list[str]]:

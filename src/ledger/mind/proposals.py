@@ -1,19 +1,15 @@
 """What a model proposes of how a person likes to be spoken to: the request, and what of its answer is evidence."""
 
 from collections.abc import Mapping
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from ledger.insights.structs import Trait, TraitName
-from ledger.llm import ChatMessage, ChatRequest, strict_schema
+from ledger.llm import ChatRequest, strict_schema
 from ledger.mind.profile import KEPT, Evidence
+from ledger.mind.prompts import Task
 from ledger.mind.reading import Reading, shown
 from ledger.threads.structs import Message
-
-_MAX_TOKENS = 800
-_TEMPERATURE = 0.2
 
 _SYSTEM = """\
 You read what one person (user) wrote to an application (assistant), and judge how this person likes to be spoken to.
@@ -43,7 +39,7 @@ class Proposals(Struct, frozen=True):
     proposals: list[Proposal]
 
 
-SCHEMA: dict[str, Any] = strict_schema(Proposals)
+TASK = Task(name="proposals", schema=strict_schema(Proposals), max_tokens=800, temperature=0.2)
 
 
 def build_request(model: str, reading: Reading, traits: Mapping[TraitName, Trait], asked: str | None) -> ChatRequest:
@@ -52,16 +48,7 @@ def build_request(model: str, reading: Reading, traits: Mapping[TraitName, Trait
         "earlier": shown(reading.earlier, most=1_500),
         "new": shown(reading.new, most=4_000),
     }
-    if asked:
-        data["asked"] = asked
-    return ChatRequest(
-        model=model,
-        messages=[ChatMessage("system", _SYSTEM), ChatMessage("user", msgspec.json.encode(data).decode())],
-        max_tokens=_MAX_TOKENS,
-        temperature=_TEMPERATURE,
-        schema_name="proposals",
-        schema=SCHEMA,
-    )
+    return TASK.request(model, _SYSTEM, data, asked)
 
 
 def believed(proposals: Proposals, reading: Reading) -> tuple[list[Evidence], list[str]]:

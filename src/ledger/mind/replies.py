@@ -1,21 +1,18 @@
 """What a model answers to an entry of the journal: the request for it."""
 
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from ledger.insights.structs import Profile, Scorecard, Words
 from ledger.journal.structs import MAX_BODY, Entry
-from ledger.llm import ChatMessage, ChatRequest, strict_schema
+from ledger.llm import ChatRequest, strict_schema
 from ledger.mind import changes
 from ledger.mind.profile import described
+from ledger.mind.prompts import Task
 from ledger.mind.reading import lines, shown
 from ledger.threads.structs import Message
 from ledger.tokens import clip
-
-_MAX_TOKENS = 800
-_TEMPERATURE = 0.7
 
 _SYSTEM = """\
 You are {agent}, the companion of one conversation thread. You keep a journal, and answer one of its entries.
@@ -48,7 +45,7 @@ class Answer(Struct, frozen=True):
             raise ValueError(f"the body has {len(self.body):,} characters: at most {MAX_BODY:,}")
 
 
-SCHEMA: dict[str, Any] = strict_schema(Answer)
+TASK = Task(name="answer", schema=strict_schema(Answer), max_tokens=800, temperature=0.7)
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -87,17 +84,8 @@ def build_request(model: str, agent: str, seen: Seen, asked: str | None) -> Chat
         "open_questions": lines([question.question for question in seen.now.open_questions]),
         "said": shown(seen.found, most=1_500),
     }
-    if asked:
-        data["asked"] = asked
     system = _SYSTEM.format(agent=agent, longest=MAX_BODY, style=style)
-    return ChatRequest(
-        model=model,
-        messages=[ChatMessage("system", system), ChatMessage("user", msgspec.json.encode(data).decode())],
-        max_tokens=_MAX_TOKENS,
-        temperature=_TEMPERATURE,
-        schema_name="answer",
-        schema=SCHEMA,
-    )
+    return TASK.request(model, system, data, asked)
 
 
 def _entry(entry: Entry) -> dict[str, str]:
