@@ -104,35 +104,37 @@ async def test_nothing_is_a_decision_that_writes_nothing(asked: Running, model: 
     assert (run["outcome"], run["reason"]) == ("nothing", "decided_nothing")
 
 
+BOUNDS: list[tuple[dict[str, object], str | None]] = [
+    (post(title="t" * 200, content="c" * 5_000, board="b" * 64), None),
+    (post(title="t", content="c", board="a-b_9"), None),
+    (post(title="t" * 201), "The title has 201 characters; at most 200 are allowed."),
+    (post(title=""), "The title is empty."),
+    (post(title=" \n"), "The title is empty."),
+    (post(content="c" * 5_001), "The content has 5,001 characters; at most 5,000 are allowed."),
+    (post(content="\t"), "The content is empty."),
+    (post(content="a\x00b"), "The content holds a NUL character."),
+    (post(board="b" * 65), "is not a board"),
+    (post(board=""), "is not a board"),
+    (post(board="General"), "is not a board"),
+    (post(board="a b"), "is not a board"),
+    (post(board="general\n"), "is not a board"),
+    (_comment("nowhere"), "There is no post 'nowhere' in this thread."),
+    (_comment("nowhere", "c" * 5_001), "The content has 5,001 characters"),
+    (_vote("nowhere"), "There is no post 'nowhere' in this thread."),
+]
+
+
 @on_sqlite
-@pytest.mark.parametrize(
-    ("action", "error"),
-    [
-        (post(title="t" * 200, content="c" * 5_000, board="b" * 64), None),
-        (post(title="t", content="c", board="a-b_9"), None),
-        (post(title="t" * 201), "The title has 201 characters; at most 200 are allowed."),
-        (post(title=""), "The title is empty."),
-        (post(title=" \n"), "The title is empty."),
-        (post(content="c" * 5_001), "The content has 5,001 characters; at most 5,000 are allowed."),
-        (post(content="\t"), "The content is empty."),
-        (post(content="a\x00b"), "The content holds a NUL character."),
-        (post(board="b" * 65), "is not a board"),
-        (post(board=""), "is not a board"),
-        (post(board="General"), "is not a board"),
-        (post(board="a b"), "is not a board"),
-        (post(board="general\n"), "is not a board"),
-        (_comment("nowhere"), "There is no post 'nowhere' in this thread."),
-        (_comment("nowhere", "c" * 5_001), "The content has 5,001 characters"),
-        (_vote("nowhere"), "There is no post 'nowhere' in this thread."),
-    ],
-)
 async def test_an_action_keeps_its_bounds_or_is_refused_with_a_sentence(
-    asked: Running, model: ScriptedModel, action: dict[str, object], error: str | None
+    asked: Running, model: ScriptedModel, subtests: pytest.Subtests
 ) -> None:
-    (result,) = await _decide(asked, model, action)
-    assert result["success"] == (error is None)
-    assert (error or "") in (result["error"] or "")
-    assert len(await _items(asked, "/api/posts")) == int(error is None)
+    for action, error in BOUNDS:
+        with subtests.test(action=str(action)[:80], error=error):
+            (await asked.http.delete("/api/threads/default")).raise_for_status()
+            (result,) = await _decide(asked, model, action)
+            assert result["success"] == (error is None)
+            assert (error or "") in (result["error"] or "")
+            assert len(await _items(asked, "/api/posts")) == int(error is None)
 
 
 @on_sqlite
@@ -301,6 +303,7 @@ async def test_with_the_target_last_the_agent_also_says_it_in_the_thread(asked: 
     ]
 
 
+@on_sqlite
 async def test_what_the_agent_says_is_no_news_to_itself(
     opened: Opener, model: ScriptedModel, clock: ManualClock
 ) -> None:

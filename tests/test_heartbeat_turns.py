@@ -301,16 +301,15 @@ async def _person_posts(running: Running) -> dict[str, Any]:
     return (await running.http.post("/api/posts", json={"title": "Hi", "content": "There."})).json()
 
 
-@pytest.mark.parametrize("news", ["message", "post", "edit", "comment", "vote", "unvote", "instructions", "config"])
 @on_sqlite
 async def test_whatever_a_person_changes_is_new(
-    running: Running, model: ScriptedModel, clock: ManualClock, news: str
+    running: Running, model: ScriptedModel, clock: ManualClock, subtests: pytest.Subtests
 ) -> None:
     found = f"/api/posts/{(await _person_posts(running))['id']}"
     clock.advance(HALF_HOUR)
     await running.heartbeat.run_once()
     http = running.http
-    answer = await {
+    changes = {
         "message": lambda: http.post(
             "/api/threads/default/messages", json={"messages": [{"role": "user", "content": "?"}]}
         ),
@@ -321,12 +320,17 @@ async def test_whatever_a_person_changes_is_new(
         "unvote": lambda: http.delete(f"{found}/votes/ada"),
         "instructions": lambda: http.post("/api/heartbeat/heartbeat.md", json={"content": "Greet everybody."}),
         "config": lambda: http.post(CONFIG, json={"max_tokens": 100}),
-    }[news]()
-    answer.raise_for_status()
+    }
+    for number, (news, change) in enumerate(changes.items(), start=2):
+        with subtests.test(news):
+            (await change()).raise_for_status()
+            clock.advance(HALF_HOUR)
+            await running.heartbeat.run_once()
+            assert [run["outcome"] for run in await _runs(running)] == ["nothing"] * number
+            assert len(model.requests) == number
     clock.advance(HALF_HOUR)
     await running.heartbeat.run_once()
-    assert [run["outcome"] for run in await _runs(running)] == ["nothing", "nothing"]
-    assert len(model.requests) == 2
+    assert len(model.requests) == 1 + len(changes)
 
 
 @on_sqlite
@@ -384,23 +388,25 @@ WRONG: dict[str, str | dict[str, object]] = {
 
 
 @on_sqlite
-@pytest.mark.parametrize("wrong", list(WRONG))
 async def test_an_answer_that_is_no_decision_fails_the_turn_and_writes_nothing(
-    running: Running, model: ScriptedModel, clock: ManualClock, wrong: str
+    running: Running, model: ScriptedModel, clock: ManualClock, subtests: pytest.Subtests
 ) -> None:
-    model.says(WRONG[wrong], act(post("Better")))
-    await _say(running, "Hello.")
-    clock.advance(HALF_HOUR)
-    await running.heartbeat.run_once()
-    (run,) = await _runs(running)
-    assert (run["outcome"], run["reason"], run["slots"], run["actions"]) == ("failed", "answer_invalid", 0, [])
-    assert run["error"].startswith("The model's answer is ")
-    assert await _titles(running) == []
+    for name, wrong in WRONG.items():
+        with subtests.test(name):
+            (await running.http.delete("/api/threads/default")).raise_for_status()
+            model.says(wrong, act(post("Better")))
+            await _say(running, "Hello.")
+            clock.advance(HALF_HOUR)
+            await running.heartbeat.run_once()
+            (run,) = await _runs(running)
+            assert (run["outcome"], run["reason"], run["slots"], run["actions"]) == ("failed", "answer_invalid", 0, [])
+            assert run["error"].startswith("The model's answer is ")
+            assert await _titles(running) == []
 
-    clock.advance(timedelta(seconds=36))
-    await running.heartbeat.run_once()
-    assert await _titles(running) == ["Better"]
-    assert [(run["attempt"], run["slots"]) for run in await _runs(running)] == [(0, 0), (1, 1)]
+            clock.advance(timedelta(seconds=36))
+            await running.heartbeat.run_once()
+            assert await _titles(running) == ["Better"]
+            assert [(run["attempt"], run["slots"]) for run in await _runs(running)] == [(0, 0), (1, 1)]
 
 
 @on_sqlite

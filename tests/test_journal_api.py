@@ -99,11 +99,11 @@ async def test_a_comment_of_a_person_is_an_entry_too(alone: Running, clock: Manu
     assert (below["reply_to"], below["root"], below["depth"], below["author"]) == (comment["id"], entry_id, 2, "person")
 
 
-@pytest.mark.parametrize("length", [1, 5_000])
 @on_sqlite
-async def test_the_shortest_and_the_longest_comment_are_taken_as_they_are(alone: Running, length: int) -> None:
-    body = "é" * length
-    assert (await _comment(alone, await _write(alone), body, author="x" * 64))["body"] == body
+async def test_the_shortest_and_the_longest_comment_are_taken_as_they_are(alone: Running) -> None:
+    entry_id = await _write(alone)
+    for body in ("é", "é" * 5_000):
+        assert (await _comment(alone, entry_id, body, author="x" * 64))["body"] == body
 
 
 WRONG: dict[str, tuple[dict[str, object], str]] = {
@@ -127,13 +127,16 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
 
 
 @on_sqlite
-@pytest.mark.parametrize("wrong", list(WRONG))
-async def test_a_comment_that_cannot_be_taken_is_refused_and_leaves_nothing(alone: Running, wrong: str) -> None:
-    entry_id, (body, named) = await _write(alone), WRONG[wrong]
-    answer = await alone.http.post(f"{JOURNAL}/{entry_id}/replies", json=body)
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert named in answer.json()["detail"]
-    assert [entry["id"] for entry in await _list(alone)] == [entry_id]
+async def test_a_comment_that_cannot_be_taken_is_refused_and_leaves_nothing(
+    alone: Running, subtests: pytest.Subtests
+) -> None:
+    entry_id = await _write(alone)
+    for name, (body, named) in WRONG.items():
+        with subtests.test(name):
+            answer = await alone.http.post(f"{JOURNAL}/{entry_id}/replies", json=body)
+            assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+            assert named in answer.json()["detail"]
+            assert [entry["id"] for entry in await _list(alone)] == [entry_id]
     async with alone.db.read() as session:
         state = await threads.state(session, "default")
     assert state is not None
@@ -167,12 +170,11 @@ async def test_what_does_not_exist_cannot_be_read_or_commented_on(alone: Running
 
 
 @pytest.mark.parametrize("path", ["", "/settings"])
-@on_sqlite
-async def test_the_journal_of_an_unknown_thread_is_unknown(alone: Running, path: str) -> None:
+async def test_the_journal_of_an_unknown_thread_is_unknown(refusing: Running, path: str) -> None:
     where = f"/api/threads/nobody/journal{path}"
-    assert (await alone.http.get(where)).status_code == 404
+    assert (await refusing.http.get(where)).status_code == 404
     if path:
-        assert (await alone.http.put(where, json={"posts": "never"})).status_code == 404
+        assert (await refusing.http.put(where, json={"posts": "never"})).status_code == 404
 
 
 async def test_entries_are_listed_newest_first_page_by_page(alone: Running) -> None:
@@ -203,14 +205,13 @@ async def test_entries_are_listed_by_kind(alone: Running) -> None:
 
 
 @pytest.mark.parametrize("query", ["kind=dream", "view=graph", "limit=0", "limit=201"])
-@on_sqlite
-async def test_a_list_of_what_does_not_exist_is_refused(alone: Running, query: str) -> None:
-    answer = await alone.http.get(f"{JOURNAL}?{query}")
+async def test_a_list_of_what_does_not_exist_is_refused(refusing: Running, query: str) -> None:
+    answer = await refusing.http.get(f"{JOURNAL}?{query}")
     assert (answer.status_code, query.partition("=")[0] in answer.json()["detail"]) == (422, True)
 
 
-async def test_a_cursor_of_no_list_is_refused(alone: Running) -> None:
-    assert (await alone.http.get(f"{JOURNAL}?cursor=nonsense")).status_code == 400
+async def test_a_cursor_of_no_list_is_refused(refusing: Running) -> None:
+    assert (await refusing.http.get(f"{JOURNAL}?cursor=nonsense")).status_code == 400
 
 
 def _ids(tree: list[dict[str, Any]]) -> list[Any]:
@@ -294,13 +295,12 @@ async def test_settings_are_those_of_one_thread(alone: Running) -> None:
         {"posts": "never", "title": "Hello"},
     ],
 )
-@on_sqlite
 async def test_settings_that_cannot_be_are_refused_and_change_nothing(
-    alone: Running, change: dict[str, object]
+    refusing: Running, change: dict[str, object]
 ) -> None:
-    answer = await alone.http.put(SETTINGS, json=change)
+    answer = await refusing.http.put(SETTINGS, json=change)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert (await alone.http.get(SETTINGS)).json() == {"self_reply": True, "posts": "trends"}
+    assert (await refusing.http.get(SETTINGS)).json() == {"self_reply": True, "posts": "trends"}
 
 
 @on_sqlite

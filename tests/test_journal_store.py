@@ -161,12 +161,12 @@ async def test_one_run_writes_one_entry(db: Database) -> None:
 
 
 @on_sqlite
-@pytest.mark.parametrize(("chance", "fewest", "most"), [(0.0, 0, 0), (0.25, 30, 70), (1.0, 200, 200)])
+@pytest.mark.parametrize(("chance", "fewest", "most"), [(0.0, 0, 0), (0.25, 15, 35), (1.0, 100, 100)])
 async def test_about_so_many_of_its_own_entries_as_the_chance_says_wait_for_an_answer(
     db: Database, chance: float, fewest: int, most: int
 ) -> None:
     async with db.write() as session:
-        for number in range(200):
+        for number in range(100):
             await write(session, f"Entry {number}.", pen=Pen("ledger", chance))
         assert fewest <= len(await waiting(session)) <= most
         assert await store.is_any_waiting(session, "a") == (most > 0)

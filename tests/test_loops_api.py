@@ -85,19 +85,21 @@ async def test_a_loop_that_the_settings_switch_off_does_not_run_but_can_be_start
         assert len(model.requests) == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
-async def test_stop_and_start_outlive_a_restart(opened: Opener, name: str) -> None:
-    async with opened() as running:
-        answer = (await running.http.post(f"/api/loops/{name}/stop")).json()
-        assert (answer["loop"], answer["enabled"], answer["running"]) == (name, True, False)
-    async with opened() as running:
-        assert {loop: state["running"] for loop, state in (await _loops(running)).items()} == {
-            loop: loop != name for loop in NAMES
-        }
-        await running.http.post(f"/api/loops/{name}/start")
-    async with opened(**{f"{name}_enabled": False}) as running:
-        state = (await _loops(running))[name]
-        assert (state["enabled"], state["running"]) == (False, True)
+async def test_stop_and_start_outlive_a_restart(opened: Opener) -> None:
+    stopped: list[str] = []
+    for name in [*NAMES, ""]:
+        async with opened() as running:
+            found = {loop: state["running"] for loop, state in (await _loops(running)).items()}
+            assert found == {loop: loop not in stopped for loop in NAMES}
+            for loop in stopped:
+                await running.http.post(f"/api/loops/{loop}/start")
+            if name:
+                answer = (await running.http.post(f"/api/loops/{name}/stop")).json()
+                assert (answer["loop"], answer["enabled"], answer["running"]) == (name, True, False)
+        stopped = [name]
+    async with opened(**{f"{name}_enabled": False for name in NAMES}) as running:
+        found = [(state["enabled"], state["running"]) for state in (await _loops(running)).values()]
+        assert found == [(False, True)] * len(NAMES)
 
 
 @on_sqlite
@@ -115,28 +117,27 @@ async def test_a_stopped_heartbeat_takes_no_turn(running: Running, clock: Manual
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("PATCH", {"enabled": True})])
-@on_sqlite
 async def test_a_thread_or_loop_that_does_not_exist_is_named_in_a_problem(
-    running: Running, method: str, body: dict[str, object] | None
+    refusing: Running, method: str, body: dict[str, object] | None
 ) -> None:
     for path, named in (
         ("/api/threads/nobody/loops/heartbeat", "'nobody'"),
         ("/api/threads/default/loops/dreaming", "'dreaming'"),
     ):
-        answer = await running.http.request(method, path, json=body)
+        answer = await refusing.http.request(method, path, json=body)
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
         assert named in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("every", [60, 3_601, 604_800])
 @on_sqlite
-async def test_a_thread_may_have_an_interval_of_its_own(running: Running, every: int) -> None:
+async def test_a_thread_may_have_an_interval_of_its_own(running: Running) -> None:
     path = "/api/threads/default/loops/heartbeat"
-    answer = await running.http.patch(path, json={"every": every})
-    assert (answer.status_code, answer.json()["every"]) == (200, every)
-    assert answer.json() == (await running.http.get(path)).json()
-    config = (await running.http.get("/api/threads/default/heartbeat/config")).json()["config"]
-    assert config["every"] == every
+    for every in (60, 3_601, 604_800):
+        answer = await running.http.patch(path, json={"every": every})
+        assert (answer.status_code, answer.json()["every"]) == (200, every)
+        assert answer.json() == (await running.http.get(path)).json()
+        config = (await running.http.get("/api/threads/default/heartbeat/config")).json()["config"]
+        assert config["every"] == every
 
 
 @pytest.mark.parametrize(

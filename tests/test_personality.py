@@ -92,6 +92,7 @@ async def test_every_trait_is_a_number_with_its_evidence(by_hand: Running) -> No
 
 
 @pytest.mark.parametrize("role", ["assistant", "system", "tool"])
+@on_sqlite
 async def test_what_an_application_writes_teaches_nothing(by_hand: Running, role: str) -> None:
     """Whatever stands between, the person's own messages make the same profile."""
     for thread, between in (("plain", []), ("noisy", [_as(role)])):

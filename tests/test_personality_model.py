@@ -143,28 +143,30 @@ BAD = {
 
 
 @on_sqlite
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 async def test_what_has_no_evidence_of_new_messages_of_the_person_is_rejected_and_the_rest_kept(
-    alone: Running, model: ScriptedModel, clock: ManualClock, bad: dict[str, object]
+    alone: Running, model: ScriptedModel, clock: ManualClock, subtests: pytest.Subtests
 ) -> None:
-    await _say(alone, "old")
-    await _run_now(alone)
-    clock.advance(timedelta(seconds=1))
-    await _say(alone, "rule", role="system")
-    await _say(alone, "answer", role="assistant")
-    await _say(alone, "new")
-    before = (await _profile(alone))["traits"]
+    for name, bad in BAD.items():
+        with subtests.test(name):
+            (await alone.http.delete("/api/threads/default")).raise_for_status()
+            await _say(alone, "old")
+            await _run_now(alone)
+            clock.advance(timedelta(seconds=1))
+            await _say(alone, "rule", role="system")
+            await _say(alone, "answer", role="assistant")
+            await _say(alone, "new")
+            before = (await _profile(alone))["traits"]
 
-    good = _proposal("formality", 1.0, 4)
-    model.says(_proposes(good, bad), to="proposals")
-    run = await _run_now(alone)
-    (why,) = run["decision"]["rejected"]
-    assert why.startswith(f"{bad['trait']}: ")
-    assert run["decision"]["proposals"] == [good, bad]
-    after = (await _profile(alone))["traits"]
-    assert (before["humor"]["value"], after["humor"]["value"]) == (0, 0)
-    assert after["formality"]["value"] == pytest.approx(before["formality"]["value"] + 0.1)
-    assert after["formality"]["evidence"] == ["new", "old"]
+            good = _proposal("formality", 1.0, 4)
+            model.says(_proposes(good, bad), to="proposals")
+            run = await _run_now(alone)
+            (why,) = run["decision"]["rejected"]
+            assert why.startswith(f"{bad['trait']}: ")
+            assert run["decision"]["proposals"] == [good, bad]
+            after = (await _profile(alone))["traits"]
+            assert (before["humor"]["value"], after["humor"]["value"]) == (0, 0)
+            assert after["formality"]["value"] == pytest.approx(before["formality"]["value"] + 0.1)
+            assert after["formality"]["evidence"] == ["new", "old"]
 
 
 @pytest.mark.parametrize(

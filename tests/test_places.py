@@ -191,4 +191,4 @@ class Line(RuleBasedStateMachine):
 
 
 class TestLine(Line.TestCase):
-    settings = settings(max_examples=200, deadline=None)
+    settings = settings(max_examples=100, deadline=None)

@@ -257,31 +257,30 @@ async def test_the_agents_post_edited_by_a_person_does_not_call_the_agent(
     assert (edited["origin"], edited["mentions_agent"], edited["content"]) == ("agent", False, "Hey @ledger")
 
 
+CHANGES: list[tuple[str, str, Json | None]] = [
+    ("PATCH", "/api/posts/{post}", {"title": "New"}),
+    ("DELETE", "/api/posts/{post}", None),
+    ("POST", "/api/posts/{post}/comments", {"content": "Hm."}),
+    ("PUT", "/api/posts/{post}/votes/anna", {"value": 1}),
+    ("DELETE", "/api/posts/{post}/votes/anna", None),
+    ("PATCH", "/api/comments/{comment}", {"content": "New"}),
+    ("DELETE", "/api/comments/{comment}", None),
+]
+
+
 @on_sqlite
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("PATCH", "/api/posts/{post}", {"title": "New"}),
-        ("DELETE", "/api/posts/{post}", None),
-        ("POST", "/api/posts/{post}/comments", {"content": "Hm."}),
-        ("PUT", "/api/posts/{post}/votes/anna", {"value": 1}),
-        ("DELETE", "/api/posts/{post}/votes/anna", None),
-        ("PATCH", "/api/comments/{comment}", {"content": "New"}),
-        ("DELETE", "/api/comments/{comment}", None),
-    ],
-)
-async def test_what_was_removed_is_not_changed_any_more(
-    running: Running, method: str, path: str, body: Json | None
-) -> None:
+async def test_what_was_removed_is_not_changed_any_more(running: Running, subtests: pytest.Subtests) -> None:
     post_id = (await _post(running))["id"]
     comment_id = (await _comment(running, post_id))["id"]
     for gone in (f"/api/comments/{comment_id}", f"/api/posts/{post_id}"):
         await running.http.delete(gone)
     before = await _get(running, f"/api/posts/{post_id}")
-    address = path.format(post=post_id, comment=comment_id)
-    assert (await running.http.request(method, address, json=body)).status_code == 409
-    assert (await running.http.request(method, path.format(post="x", comment="x"), json=body)).status_code == 404
-    assert await _get(running, f"/api/posts/{post_id}") == before
+    for method, path, body in CHANGES:
+        with subtests.test(method=method, path=path):
+            address, nowhere = path.format(post=post_id, comment=comment_id), path.format(post="x", comment="x")
+            assert (await running.http.request(method, address, json=body)).status_code == 409
+            assert (await running.http.request(method, nowhere, json=body)).status_code == 404
+            assert await _get(running, f"/api/posts/{post_id}") == before
 
 
 @pytest.mark.parametrize("path", ["posts/x", "posts/x/comments", "posts/x/votes", "comments/x"])

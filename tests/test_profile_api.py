@@ -126,14 +126,15 @@ async def test_what_a_person_pins_is_no_entry_of_the_journal(by_hand: Running) -
     assert (await by_hand.http.get("/api/threads/default/journal")).json()["items"] == []
 
 
-@pytest.mark.parametrize("pins", [{"humor": 0.3}, {"pace": None}, {"humor": 0.3, "pace": None}])
 @on_sqlite
-async def test_a_pin_that_changes_nothing_is_no_revision(by_hand: Running, pins: dict[str, float | None]) -> None:
+async def test_a_pin_that_changes_nothing_is_no_revision(by_hand: Running) -> None:
     await _learn(by_hand, SHORT)
     await _pin(by_hand, humor=0.3)
     before = await _history(by_hand)
-    assert await _pin(by_hand, **pins) == before[0]
-    assert await _history(by_hand) == before
+    same: list[dict[str, float | None]] = [{"humor": 0.3}, {"pace": None}, {"humor": 0.3, "pace": None}]
+    for pins in same:
+        assert await _pin(by_hand, **pins) == before[0]
+        assert await _history(by_hand) == before
 
 
 @on_sqlite
@@ -162,15 +163,16 @@ BAD_PINS: list[tuple[object, str]] = [
 
 
 @on_sqlite
-@pytest.mark.parametrize(("body", "named"), BAD_PINS)
 async def test_a_pin_that_cannot_be_is_refused_and_nothing_of_it_is_written(
-    by_hand: Running, body: object, named: str
+    by_hand: Running, subtests: pytest.Subtests
 ) -> None:
     await _pin(by_hand, formality=0.5)
-    answer = await by_hand.http.patch(PATH, json=body)
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert named in answer.json()["detail"]
-    assert [each["revision"] for each in await _history(by_hand)] == [1]
+    for body, named in BAD_PINS:
+        with subtests.test(body=body):
+            answer = await by_hand.http.patch(PATH, json=body)
+            assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+            assert named in answer.json()["detail"]
+            assert [each["revision"] for each in await _history(by_hand)] == [1]
 
 
 async def test_a_revert_brings_values_words_and_pins_back_as_they_were(by_hand: Running, clock: ManualClock) -> None:
@@ -206,27 +208,35 @@ async def test_learning_goes_on_from_where_a_person_went_back_to(by_hand: Runnin
     assert after["words"]["verbosity"] == "concise"
 
 
-@pytest.mark.parametrize("revision", [2, 99, 2**31 - 1])
 @on_sqlite
-async def test_a_revision_that_never_was_is_404_and_named(by_hand: Running, revision: int) -> None:
+async def test_a_revision_that_never_was_is_404_and_named(by_hand: Running) -> None:
     await _learn(by_hand, SHORT)
-    answer = await by_hand.http.post(f"{PATH}/revert", json={"revision": revision})
-    assert answer.status_code == 404
-    assert f"no revision {revision}" in answer.json()["detail"]
+    for revision in (2, 99, 2**31 - 1):
+        answer = await by_hand.http.post(f"{PATH}/revert", json={"revision": revision})
+        assert answer.status_code == 404
+        assert f"no revision {revision}" in answer.json()["detail"]
     assert len(await _history(by_hand)) == 1
 
 
+BAD_REVERTS: list[dict[str, object]] = [
+    {"revision": 0},
+    {"revision": "1"},
+    {"revision": 2**31},
+    {"revision": None},
+    {"revision": 1, "why": ""},
+    {},
+]
+
+
 @on_sqlite
-@pytest.mark.parametrize(
-    "body",
-    [{"revision": 0}, {"revision": "1"}, {"revision": 2**31}, {"revision": None}, {"revision": 1, "why": ""}, {}],
-)
-async def test_a_revert_that_cannot_be_is_refused(by_hand: Running, body: dict[str, object]) -> None:
+async def test_a_revert_that_cannot_be_is_refused(by_hand: Running, subtests: pytest.Subtests) -> None:
     await _learn(by_hand, SHORT)
-    answer = await by_hand.http.post(f"{PATH}/revert", json=body)
-    assert answer.status_code == 422
-    assert ("why" if "why" in body else "revision") in answer.json()["detail"]
-    assert len(await _history(by_hand)) == 1
+    for body in BAD_REVERTS:
+        with subtests.test(body=body):
+            answer = await by_hand.http.post(f"{PATH}/revert", json=body)
+            assert answer.status_code == 422
+            assert ("why" if "why" in body else "revision") in answer.json()["detail"]
+            assert len(await _history(by_hand)) == 1
 
 
 async def test_a_revision_of_another_thread_is_none_of_this(by_hand: Running) -> None:

@@ -62,18 +62,21 @@ async def served(opened: Opener, provider: Provider) -> AsyncGenerator[Running]:
 
 
 @on_sqlite
-@pytest.mark.parametrize(("mode", "reason", "sentence"), FAILURES.values(), ids=FAILURES)
 async def test_a_failed_call_is_recorded_and_the_slot_stays_owed(
-    served: Running, provider: Provider, clock: ManualClock, mode: Mode, reason: str, sentence: str
+    served: Running, provider: Provider, clock: ManualClock, subtests: pytest.Subtests
 ) -> None:
-    provider.mode = mode
-    await _say(served)
-    clock.advance(HALF_HOUR)
-    slot = clock.now()
-    await served.heartbeat.run_once()
+    for name, (mode, reason, sentence) in FAILURES.items():
+        with subtests.test(name):
+            provider.mode = mode
+            provider.requests.clear()
+            (await served.http.delete("/api/threads/default")).raise_for_status()
+            await _say(served)
+            clock.advance(HALF_HOUR)
+            slot = clock.now()
+            await served.heartbeat.run_once()
 
-    await _assert_failed(served, provider, clock, slot, reason, sentence)
-    await _assert_settled_when_well(served, provider, clock, slot)
+            await _assert_failed(served, provider, clock, slot, reason, sentence)
+            await _assert_settled_when_well(served, provider, clock, slot)
 
 
 @pytest.mark.parametrize("mode", ENDLESS.values(), ids=ENDLESS)

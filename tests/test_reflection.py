@@ -310,6 +310,7 @@ async def test_entries_are_posted_as_the_thread_wants(
         }
 
 
+@on_sqlite
 async def test_a_change_is_written_down_once_and_no_change_is_not(opened: Opener, clock: ManualClock) -> None:
     async with opened(rules=True, personality_enabled=False) as running:
         said = await _say(running, *["The boat needs paint."] * 3)

@@ -333,6 +333,7 @@ async def test_the_21st_comment_of_an_hour_waits_until_the_hour_is_over(shy: Jou
     assert (len(await shy.answers()), await shy.due()) == (22, None)
 
 
+@on_sqlite
 async def test_an_own_entry_is_answered_also_while_comments_wait_for_the_hour(
     journal: Journal, clock: ManualClock
 ) -> None:
@@ -396,6 +397,7 @@ async def test_a_thread_that_nobody_writes_to_is_left_alone_by_self_reply(journa
     assert (await journal.runs("a"), await journal.answers(), await journal.due()) == ([], [], None)
 
 
+@on_sqlite
 async def test_what_reflection_notes_of_a_talk_is_answered_when_the_talk_has_turned(
     opened: Opener, clock: ManualClock
 ) -> None:

@@ -41,14 +41,16 @@ def _loop(running: Running) -> Loop:
     return running.app.state.journal_self_reply_loop
 
 
-async def _write(running: Running, body: str = "They go camping.", chance: float = 0.0) -> str:
+async def _write(
+    running: Running, body: str = "They go camping.", chance: float = 0.0, *, now: datetime = START
+) -> str:
     """Write an entry as the agent, when the test starts; with a chance of 1 it waits for an answer."""
     draft = Draft(
         kind="reflection", title="On tents", body=body, evidence=["m1"], scorecard_revision=0, profile_revision=0
     )
     async with running.db.write() as session:
         await threads.lock_existing(session, "default")
-        entry = await store.write(session, "default", draft, Pen("ledger", chance), run_id=new_id(), now=START)
+        entry = await store.write(session, "default", draft, Pen("ledger", chance), run_id=new_id(), now=now)
         await Waker([_loop(running)])(session, "default")
     assert entry is not None
     return entry.id
@@ -187,24 +189,25 @@ WRONG: dict[str, tuple[Step, str]] = {
 
 
 @on_sqlite
-@pytest.mark.parametrize("wrong", list(WRONG))
 async def test_an_answer_that_cannot_be_used_fails_the_turn_and_the_entry_is_answered_once_later(
-    alone: Running, model: ScriptedModel, clock: ManualClock, wrong: str
+    alone: Running, model: ScriptedModel, clock: ManualClock, subtests: pytest.Subtests
 ) -> None:
-    step, reason = WRONG[wrong]
-    model.says(step, _reply("Yes."), to="answer")
-    entry = await _write(alone, chance=1.0)
-    clock.advance(HALF_HOUR)
-    await _loop(alone).run_once()
-    (run,) = await _runs(alone)
-    assert (run["outcome"], run["reason"], run["slots"], await _answers(alone)) == ("failed", reason, 0, [])
-    waits = datetime.fromisoformat((await alone.http.get(LOOP)).json()["next_due_at"]) - clock.now()
-    assert timedelta(seconds=24) <= waits <= timedelta(seconds=36)
+    for name, (step, reason) in WRONG.items():
+        with subtests.test(name):
+            (await alone.http.delete(THREAD)).raise_for_status()
+            model.says(step, _reply("Yes."), to="answer")
+            entry = await _write(alone, chance=1.0, now=clock.now())
+            clock.advance(HALF_HOUR)
+            await _loop(alone).run_once()
+            (run,) = await _runs(alone)
+            assert (run["outcome"], run["reason"], run["slots"], await _answers(alone)) == ("failed", reason, 0, [])
+            waits = datetime.fromisoformat((await alone.http.get(LOOP)).json()["next_due_at"]) - clock.now()
+            assert timedelta(seconds=24) <= waits <= timedelta(seconds=36)
 
-    clock.advance(waits)
-    await _loop(alone).run_once()
-    assert [(answer["body"], answer["reply_to"]) for answer in await _answers(alone)] == [("Yes.", entry)]
-    assert [(run["attempt"], run["slots"]) for run in await _runs(alone)] == [(0, 0), (1, 1)]
+            clock.advance(waits)
+            await _loop(alone).run_once()
+            assert [(answer["body"], answer["reply_to"]) for answer in await _answers(alone)] == [("Yes.", entry)]
+            assert [(run["attempt"], run["slots"]) for run in await _runs(alone)] == [(0, 0), (1, 1)]
 
 
 @on_sqlite
