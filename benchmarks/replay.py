@@ -12,11 +12,11 @@ from pathlib import Path
 
 import anyio
 import msgspec
+from ledger.heartbeat.instructions import File
 
 from ledger import schema
 from ledger.clock import ManualClock
 from ledger.db import Database
-from ledger.heartbeat.instructions import File
 from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile, Scorecard
 from ledger.journal import store as journal

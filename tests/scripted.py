@@ -15,6 +15,7 @@ NOTHING: dict[str, object] = {
     "reasoning": "There is nothing to do.",
     "summary": "Nothing to do.",
     "actions": [],
+    "tasks": [],
 }
 
 
@@ -29,7 +30,7 @@ QUIET: dict[str, dict[str, object]] = {
 
 def act(*actions: dict[str, object], summary: str = "Did something.") -> dict[str, object]:
     """An answer that acts."""
-    return {"verdict": "act", "reasoning": "It is time.", "summary": summary, "actions": list(actions)}
+    return {"verdict": "act", "reasoning": "It is time.", "summary": summary, "actions": list(actions), "tasks": []}
 
 
 def post(title: str = "A title", content: str = "Some content.", board: str = "general") -> dict[str, object]:

@@ -251,7 +251,7 @@ async def test_effects_that_raise_write_nothing_and_the_run_is_recorded_as_faile
 
 
 async def test_skips_fold_while_their_reason_repeats(process: Process, toy: Toy, clock: ManualClock) -> None:
-    closed, idle = skip("outside_hours"), skip("nothing_new")
+    closed, idle = skip("instructions_empty"), skip("nothing_new")
     toy.does(closed, closed, closed, idle, speak, idle, on="a")
     for _ in range(6):
         clock.advance(HALF_HOUR)
@@ -259,7 +259,7 @@ async def test_skips_fold_while_their_reason_repeats(process: Process, toy: Toy,
 
     found = await process.runs("a")
     assert [(run.outcome, run.reason, run.slots) for run in found] == [
-        ("skipped", "outside_hours", 3),
+        ("skipped", "instructions_empty", 3),
         ("skipped", "nothing_new", 1),
         ("acted", None, 1),
         ("skipped", "nothing_new", 1),

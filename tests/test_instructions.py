@@ -1,4 +1,4 @@
-"""HEARTBEAT.md: when it holds no work, and which version is in force."""
+"""HEARTBEAT.md: which version is in force, and what becomes of the file on disk."""
 
 # Small files on the test's own disk, while nothing else waits:
 # ruff: noqa: ASYNC240
@@ -10,10 +10,10 @@ from typing import Any
 
 import anyio
 import pytest
+from ledger.instructions.file import File
 
 from ledger.clock import ManualClock
 from ledger.db import Database
-from ledger.heartbeat.instructions import File, is_effectively_empty, problems
 from tests.conftest import Opener, Running
 from tests.scripted import ScriptedModel
 
@@ -56,77 +56,6 @@ async def _next_slot(running: Running, clock: ManualClock) -> Json:
     await running.heartbeat.run_once()
     newest = (await running.http.get("/api/runs?loop=heartbeat&limit=1")).json()["items"][0]
     return (await running.http.get(f"/api/runs/{newest['id']}")).json()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " \t\r\n\n",
-        "# My heartbeat",
-        "#",
-        "###### Deep ######",
-        "# Tasks\n\n## Today\n\n### Later\n",
-        "# 2026 plans",
-        "<!-- Write tasks here. -->",
-        "<!-- one --><!-- two -->\n<!-- three -->",
-        "<!--\n- Water the plants\n- Feed the cat\n-->",
-        "# Title\n<!-- a\n\nb -->\n\n",
-        "-",
-        "- \n* \n+ ",
-        "- [ ]\n- [x]\n* [X]\n+ []",
-        "1.\n2)",
-        "  - [ ]  ",
-        "```\n```",
-        "~~~yaml\n# A comment\n~~~",
-        "````markdown\n<!-- nothing -->\n````",
-        "---\n\n***\n\n_ _ _",
-        "# Title <!-- with a note -->",
-    ],
-)
-def test_a_file_without_work_is_effectively_empty(text: str) -> None:
-    assert is_effectively_empty(text)
-    assert is_effectively_empty(text.replace("\n", "\r\n"))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Water the plants",
-        "- Water the plants",
-        "- [ ] Water the plants",
-        "- [x] Water the plants",
-        "1. Water the plants",
-        "# Title\n\n- [ ]\n- Feed the cat",
-        "# 1. Water the plants\n# 2. Feed the cat",
-        "## 1) Water the plants",
-        "#plants",
-        "####### Seven",
-        "```\nls -l\n```",
-        "> Water the plants",
-        "**Water the plants**",
-        "<!-- done --> Water the plants",
-        "<!-- never closed\n- Water the plants",
-        "<!-- closed -->\n<!-- never closed",
-        "<!- no comment ->",
-        "# Title <!-- begins\nand ends --> Water the plants",
-        "做点什么",
-        "--",
-        "``",
-        "[ ]",
-        "- [y]",
-    ],
-)
-def test_a_file_that_says_anything_else_holds_work(text: str) -> None:
-    assert not is_effectively_empty(text)
-
-
-def test_a_comment_without_an_end_is_an_error_at_its_line() -> None:
-    (found,) = problems("# Title\n\n<!-- fine -->\n- Work\n  <!-- never closed\n")
-    assert (found.line, found.severity) == (5, "error")
-    (found,) = problems("<!-- fine -->\n# Title")
-    assert (found.line, found.severity) == (0, "warning")
-    assert problems("- Work <!-- fine -->") == []
 
 
 async def test_nothing_is_asked_while_the_file_holds_no_work(

@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from ledger.clock import ManualClock
 from ledger.db import Database
-from ledger.heartbeat.instructions import File
 from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile, Scorecard
+from ledger.instructions.file import File
 from ledger.journal import store as journal
 from ledger.journal.structs import Entry
 from ledger.llm import ChatRequest

@@ -184,7 +184,7 @@ async def test_an_answer_of_a_megabyte_comes_back_whole(provider: Provider, llm:
 def test_the_schema_of_a_decision_is_strict() -> None:
     assert SCHEMA["type"] == "object"
     objects = [node for node in _nodes(SCHEMA) if "properties" in node]
-    assert len(objects) == 4
+    assert len(objects) == 5
     for node in objects:
         assert node["type"] == "object"
         assert node["required"] == list(node["properties"])

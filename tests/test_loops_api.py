@@ -7,7 +7,7 @@ import pytest
 
 from ledger.clock import ManualClock
 from ledger.db import Database
-from ledger.heartbeat.instructions import File
+from ledger.instructions.file import File
 from ledger.loops import build_loops
 from ledger.settings import Settings
 from tests.conftest import Opener, Running, on_sqlite

@@ -110,8 +110,8 @@ async def test_every_seconds_is_read_as_every(running: Running) -> None:
         ("every", [59, 604_801, 60.5, "60", -1, 0, True]),
         ("every_seconds", [59, 604_801]),
         ("target", ["first", "", "None", 0, False]),
-        ("active_hours_start", [-1, 24, 1.5, "8"]),
-        ("active_hours_end", [-1, 24, "08:00"]),
+        ("active_hours_start", [-1, 24, 1.5, "8", "24:00"]),
+        ("active_hours_end", [-1, 24, "24:01", "8:00", "25:00"]),
         ("timezone", ["Mars/Olympus", "", "UTC+1", 0]),
         ("model", ["", "m" * 201, 4]),
         ("max_tokens", [9, 32_001, 10.5, "500"]),
@@ -135,8 +135,8 @@ async def test_what_is_out_of_bounds_is_refused_and_nothing_changes(
 async def test_the_bounds_themselves_are_fine(running: Running) -> None:
     bounds: dict[str, list[object]] = {
         "every": [60, 604_800],
-        "active_hours_start": [0, 23],
-        "active_hours_end": [1, 23],
+        "active_hours_start": [0, 23, "08:30"],
+        "active_hours_end": [1, 23, "17:45", "24:00"],
         "max_tokens": [10, 32_000],
         "temperature": [0, 2, 0.5],
         "model": ["m" * 200],
@@ -296,12 +296,12 @@ async def test_saving_the_same_config_again_is_nothing_new(
 
 async def test_heartbeat_md_is_saved_and_read(running: Running, tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "HEARTBEAT.md"
-    empty: Json = {"content": "", "last_modified": None, "path": str(path), "problems": []}
+    empty: Json = {"content": "", "last_modified": None, "path": str(path), "version": 0, "problems": []}
     assert await _get(running, HEARTBEAT_MD) == empty
     clock.advance(timedelta(seconds=5))
     content = "# Work\n\n- Größe prüfen 🦞\r\n"
     saved = await _set(running, HEARTBEAT_MD, {"content": content})
-    assert saved == {"content": content, "last_modified": NOON + 5, "path": str(path), "problems": []}
+    assert saved == {"content": content, "last_modified": NOON + 5, "path": str(path), "version": 1, "problems": []}
     assert path.read_bytes() == content.encode()
     clock.advance(timedelta(seconds=5))
     assert await _set(running, HEARTBEAT_MD, {"content": content}) == saved
@@ -320,7 +320,7 @@ async def test_odd_content_is_saved_with_problems_and_refused_when_strict(
             assert (await _get(running, HEARTBEAT_MD))["content"] == "- Before"
             saved = await _set(running, HEARTBEAT_MD, {"content": content})
             assert saved["content"] == content
-            assert [set(problem) for problem in saved["problems"]] == [{"line", "severity", "message"}]
+            assert [set(problem) for problem in saved["problems"]] == [{"line", "severity", "message", "fix"}]
             assert (await _get(running, HEARTBEAT_MD))["problems"] == saved["problems"]
 
 

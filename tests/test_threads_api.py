@@ -200,6 +200,8 @@ async def _fill(running: Running, model: ScriptedModel, thread: str) -> None:
     await _say(running, _user("Hello. Shall we?"), thread=thread)
     config = {"max_tokens": 400}
     (await running.http.post(f"/api/threads/{thread}/heartbeat/config", json=config)).raise_for_status()
+    own = {"content": "tasks:\n- name: check\n  interval: 1d\n  prompt: Look.\n"}
+    (await running.http.put(f"/api/threads/{thread}/heartbeat/instructions", json=own)).raise_for_status()
     body = {"title": "T", "content": "C", "author": "anna", "thread_id": thread}
     written = (await running.http.post("/api/posts", json=body)).json()
     comment = {"content": "Mine.", "author": "bert"}
@@ -239,6 +241,7 @@ FILLED = {
     "comments": 2,
     "entries": 2,
     "heartbeat_configs": 1,
+    "heartbeat_tasks": 1,
     "journal_settings": 1,
     "messages": 1,
     "posts": 2,
@@ -246,6 +249,7 @@ FILLED = {
     "runs": 3,
     "scorecards": 1,
     "tallies": 1,
+    "thread_instructions": 1,
     "turns": 4,
     "votes": 1,
 }

@@ -9,7 +9,8 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from ledger.clock import Clock
 from ledger.db import Database, Session
-from ledger.heartbeat.schedule import last_slot, next_slot, slots_between
+from ledger.heartbeat.schedule import covered, next_slot
+from ledger.hours import Hours
 from ledger.journal.store import Pen
 from ledger.loops.engine import Loop, Waker
 from ledger.loops.places import Places
@@ -108,14 +109,17 @@ class Toy:
         del session, turn
         return None
 
+    async def hours(self, session: Session, turn: Turn) -> Hours:
+        del session, turn
+        return Hours()
+
     def due(self, facts: Facts) -> datetime | None:
         if not facts.enabled:
             return None
-        return facts.owed or next_slot(facts.anchor_at, facts.every, facts.after)
+        return facts.owed or next_slot(facts.anchor_at, facts.every, facts.hours, facts.after)
 
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
-        last = max(slot, last_slot(facts.anchor_at, facts.every, until))
-        return Covered(last, 1 + slots_between(facts.anchor_at, facts.every, slot, last))
+        return Covered(*covered(facts.anchor_at, facts.every, facts.hours, slot, until))
 
     async def act(self, turn: Turn, record: Record) -> Effects | None:
         self.served.append(turn.thread_id)
@@ -203,7 +207,7 @@ def assert_covered_once(found: list[Run], anchor: datetime, every: timedelta, un
         assert last is not None
         assert (first, slots) == (slot, (last - first) // every + 1)
         slot = last + every
-    assert slot == next_slot(anchor, every, until)
+    assert slot == next_slot(anchor, every, Hours(), until)
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:

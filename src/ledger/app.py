@@ -22,7 +22,9 @@ from ledger.db import Database
 from ledger.docs import DocsPage
 from ledger.door import Door
 from ledger.errors import Unavailable
-from ledger.heartbeat.instructions import File
+from ledger.heartbeat.api import InstructionsController
+from ledger.heartbeat.explain import Explainer
+from ledger.instructions.file import File
 from ledger.journal.api import JournalController
 from ledger.llm import LLM, OpenAICompatible
 from ledger.loops import Loop, Waker, build_loops
@@ -91,6 +93,7 @@ class Parts(NamedTuple):
     loops: tuple[Loop, Loop, Loop, Loop]
     tasks: Tasks
     wake: Waker
+    explainer: Explainer
     stopping: anyio.Event
 
 
@@ -102,6 +105,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
         route_handlers=[
             ThreadController,
             HeartbeatController,
+            InstructionsController,
             LoopController,
             MindController,
             JournalController,
@@ -137,7 +141,8 @@ def _build(settings: Settings, clock: Clock | None, llm: LLM | None) -> Parts:
     llm = llm or _provider(settings, clock)
     file = File(settings.heartbeat_md, db, clock)
     loops = build_loops(settings, db, clock, llm, file)
-    return Parts(settings, db, clock, llm, file, loops, Tasks(), Waker(loops), anyio.Event())
+    explainer = Explainer.of(settings, db, clock, has_provider=llm is not None)
+    return Parts(settings, db, clock, llm, file, loops, Tasks(), Waker(loops), explainer, anyio.Event())
 
 
 @asynccontextmanager
@@ -225,7 +230,11 @@ def _decider(settings: Settings, llm: LLM | None) -> str:
 
 
 def _cors(settings: Settings) -> CORSConfig | None:
-    return CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None
+    return (
+        CORSConfig(allow_origins=list(settings.cors_origins), expose_headers=["ETag"])
+        if settings.cors_origins
+        else None
+    )
 
 
 def _provide(value: object) -> Provide:

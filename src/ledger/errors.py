@@ -6,6 +6,7 @@ LedgerError
 ├── Forbidden     403  a page of another origin asks for a change
 ├── NotFound      404  nothing has this name
 ├── Conflict      409  not now: something else is under way
+├── Stale         412  somebody else has changed it since
 ├── TooLarge      413  more than this server takes
 ├── NotJson       415  a body that is not JSON
 ├── Misdirected   421  the Host header names another server
@@ -62,6 +63,10 @@ class NotFound(LedgerError):
 
 class Conflict(LedgerError):
     status, title = 409, "Conflict"
+
+
+class Stale(LedgerError):
+    status, title = 412, "Precondition Failed"
 
 
 class TooLarge(LedgerError):

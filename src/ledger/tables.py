@@ -3,6 +3,7 @@
 from ledger.columns import Row
 from ledger.heartbeat import tables as _heartbeat
 from ledger.insights import tables as _insights
+from ledger.instructions import tables as _instructions
 from ledger.journal import tables as _journal
 from ledger.posts import tables as _posts
 from ledger.runs import tables as _runs
@@ -13,4 +14,4 @@ __all__ = ["METADATA"]
 
 METADATA = Row.metadata
 
-_DECLARED = (_heartbeat, _insights, _journal, _posts, _runs, _threads, _turns)
+_DECLARED = (_heartbeat, _insights, _instructions, _journal, _posts, _runs, _threads, _turns)

@@ -17,6 +17,14 @@ MAX_ACTIONS = 3
 """How many actions one decision may have."""
 
 
+class TaskReport(Struct, frozen=True):
+    """What came of one task that was due."""
+
+    name: str
+    report: str
+    """One sentence: what was found or done, or that there was nothing to do."""
+
+
 class Decision(Struct, frozen=True, kw_only=True):
     """What to do now. With the verdict nothing the list of actions is empty; with act it holds 1 to 3 actions."""
 
@@ -26,6 +34,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     summary: str
     """One sentence for people."""
     actions: list[Action]
+    tasks: list[TaskReport] = []
+    """One report for each task that was due."""
 
     def __post_init__(self) -> None:
         if len(self.actions) > MAX_ACTIONS:

@@ -8,10 +8,11 @@ from ledger.columns import columns
 from ledger.db import Session
 from ledger.errors import Invalid
 from ledger.heartbeat.structs import Config, ConfigChange
-from ledger.heartbeat.tables import ConfigRow
+from ledger.heartbeat.tables import ConfigRow, minutes
+from ledger.hours import DAY_MINUTES, Hours
+from ledger.instructions.values import clock_text
 from ledger.turns.structs import Turn
 
-_MIDNIGHT = 24
 _STORED = columns(ConfigRow, Config)
 
 
@@ -33,17 +34,21 @@ async def save(session: Session, thread_id: str, change: ConfigChange) -> None:
 
 def problems(config: Config) -> list[str]:
     """What is odd about a configuration that may stand all the same."""
-    start, end = hours(config)
-    if start == end:
-        return [f"Active hours from {start} to {end} are never open, so scheduled heartbeats will do nothing."]
+    active = hours(config)
+    if active.never:
+        both = f"from {clock_text(active.start)} to {clock_text(active.end)}"
+        return [f"Active hours {both} are never open, so there will be no scheduled heartbeats."]
     return []
 
 
-def hours(config: Config) -> tuple[int, int]:
-    """First open and first closed hour; without a start from midnight, without an end until midnight (24)."""
-    start = 0 if config.active_hours_start is None else config.active_hours_start
-    end = _MIDNIGHT if config.active_hours_end is None else config.active_hours_end
-    return start, end
+def hours(config: Config) -> Hours:
+    """The active hours: without a start from midnight, without an end until midnight."""
+    start, end = minutes(config.active_hours_start), minutes(config.active_hours_end)
+    return Hours(0 if start is None else start, DAY_MINUTES if end is None else end, config.timezone)
+
+
+async def hours_of(session: Session, thread_id: str) -> Hours:
+    return hours(await _stored(session, thread_id))
 
 
 def wanted_switch(change: ConfigChange) -> bool | UnsetType:

@@ -1,48 +1,42 @@
 """Why a heartbeat does not even ask: pure functions of values."""
 
 from datetime import datetime
+from typing import NamedTuple
 
-from ledger.clock import zone
 from ledger.heartbeat.config import hours
-from ledger.heartbeat.instructions import is_effectively_empty
 from ledger.heartbeat.structs import Config
+from ledger.instructions.structs import InForce
 from ledger.runs.structs import Reason, Trigger
 
 SENTENCES: dict[Reason, str] = {
     "disabled": "The heartbeat of this thread is switched off.",
     "outside_hours": "The active hours are closed.",
-    "instructions_empty": "HEARTBEAT.md holds no work.",
+    "instructions_empty": "The instructions hold no work.",
+    "no_task_due": "No task of the instructions is due, and nothing else in them is work.",
     "nothing_new": "Nothing has changed since the last decision.",
     "moved_on": "A person wrote while it was deciding, so the decision was dropped.",
 }
 
 
-def is_open(config: Config, now: datetime) -> bool:
-    """Whether the active hours are open: start inclusive, end exclusive, over midnight when the end is earlier.
-
-    With both equal they never open.
-    """
-    start, end = hours(config)
-    hour = now.astimezone(zone(config.timezone)).hour
-    if start <= end:
-        return start <= hour < end
-    return hour >= start or hour < end
+class Gate(NamedTuple):
+    reason: Reason
+    """Why the heartbeat does not act, if the gate is closed."""
+    is_open: bool
 
 
-def closed_by(
-    config: Config, instructions: str | None, *, trigger: Trigger, now: datetime, anything_new: bool
-) -> Reason | None:
-    """The first gate that is closed; a run that a person asked for passes hours and nothing-new.
+def gates(
+    config: Config, instructions: InForce, *, trigger: Trigger, now: datetime, is_due: bool, anything_new: bool
+) -> list[Gate]:
+    """All gates, in the order they are looked at. A run that a person asked for passes hours, tasks and nothing-new.
 
-    `instructions` is None while there is no file, which closes nothing.
+    `is_due`: some task is. Where there are no instructions the gates that ask about them are open.
     """
     asked = trigger == "run_now"
-    if not config.enabled:
-        return "disabled"
-    if not asked and not is_open(config, now):
-        return "outside_hours"
-    if instructions is not None and is_effectively_empty(instructions):
-        return "instructions_empty"
-    if not asked and not anything_new:
-        return "nothing_new"
-    return None
+    has_work = instructions.has_work or instructions.text is None
+    return [
+        Gate("disabled", config.enabled),
+        Gate("outside_hours", asked or hours(config).is_open(now)),
+        Gate("instructions_empty", not instructions.is_empty),
+        Gate("no_task_due", asked or has_work or is_due),
+        Gate("nothing_new", asked or anything_new or is_due),
+    ]

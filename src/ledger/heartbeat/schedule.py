@@ -1,18 +1,105 @@
-"""When heartbeats are due: pure functions of values."""
+"""When something that comes again and again is due: pure functions of values.
 
-from datetime import datetime, timedelta
+An interval counts elapsed time from an anchor, within hours. What falls into closed hours moves to the next opening,
+unless the window that opens then has a slot of its own; so an interval of up to a day reaches every window, whatever
+its phase, and a longer one comes once an interval.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from ledger.clock import zone
+from ledger.hours import Hours, Window, local_moment
+
+_DAY = timedelta(days=1)
+_INSTANT = timedelta(microseconds=1)
 
 
-def next_slot(anchor: datetime, every: timedelta, after: datetime) -> datetime:
+class Covered(NamedTuple):
+    """The slots from one moment to another."""
+
+    last: datetime
+    slots: int
+
+
+class _Slots(NamedTuple):
+    """Slots one interval apart."""
+
+    first: datetime
+    last: datetime
+
+
+def next_slot(anchor: datetime, every: timedelta, hours: Hours, after: datetime) -> datetime | None:
+    """The first slot later than `after`; None if the hours never open.
+
+    The first of all is one interval after the anchor.
+    """
+    if hours.always:
+        return _raw_after(anchor, every, after)
+    for slots in _per_window(anchor, every, hours, after):
+        if slots.last > after:
+            return slots.first if slots.first > after else _raw_after(anchor, every, after)
+    return None
+
+
+def covered(anchor: datetime, every: timedelta, hours: Hours, slot: datetime, until: datetime) -> Covered:
+    """The last slot not later than `until`, and how many there are from `slot`, which is one of them, to it."""
+    if hours.always:
+        steps = max(0, (until - slot) // every)
+        return Covered(slot + steps * every, 1 + steps)
+    last, count = slot, 1
+    for slots in _per_window(anchor, every, hours, slot):
+        if slots.first > until:
+            break
+        first = slots.first if slots.first > slot else _raw_after(anchor, every, slot)
+        steps = (min(until, slots.last) - first) // every
+        if steps >= 0:
+            last, count = first + steps * every, count + 1 + steps
+    return Covered(last, count)
+
+
+def next_at(minutes: int, every_days: int, first_day: date, hours: Hours, after: datetime) -> datetime | None:
+    """The first moment later than `after` at which the clocks of `hours` show so many minutes after midnight.
+
+    On the days of `hours`, and of these on every so-manieth counted from `first_day`; None if that never comes.
+    """
+    day = max(after.astimezone(zone(hours.timezone)).date() - _DAY, first_day)
+    for _ in range(7 * every_days + 2):
+        if (day - first_day).days % every_days == 0 and day.weekday() in hours.days:
+            moment = local_moment(day, minutes, hours.timezone)
+            if moment > after:
+                return moment
+        day += _DAY
+    return None
+
+
+def local_day(moment: datetime, timezone: str) -> date:
+    return moment.astimezone(zone(timezone)).date()
+
+
+def _per_window(anchor: datetime, every: timedelta, hours: Hours, after: datetime) -> Iterator[_Slots]:
+    """The slots of each window that has any and closes later than `after`."""
+    # The window before the first one says since when the hours were closed.
+    windows = hours.windows(after - 8 * _DAY)
+    closed_since: datetime | None = None
+    for window in windows:
+        slots = _of_window(anchor, every, window, closed_since)
+        if slots is not None and window.closes > after:
+            yield slots
+        closed_since = window.closes
+
+
+def _of_window(anchor: datetime, every: timedelta, window: Window, closed_since: datetime | None) -> _Slots | None:
+    first = _raw_after(anchor, every, window.opens - _INSTANT)
+    if first < window.closes:
+        return _Slots(first, _raw_after(anchor, every, window.closes - _INSTANT) - every)
+    has_begun = window.opens >= anchor + every
+    is_moved = closed_since is not None and first - every >= closed_since
+    # A day of 23 hours could pass without a slot of a daily interval: it is given one.
+    return _Slots(window.opens, window.opens) if has_begun and (is_moved or every <= _DAY) else None
+
+
+def _raw_after(anchor: datetime, every: timedelta, after: datetime) -> datetime:
     """The first moment `anchor + n · every` (n ≥ 1) later than `after`, in elapsed time."""
     return anchor + max(1, (after - anchor) // every + 1) * every
-
-
-def slots_between(anchor: datetime, every: timedelta, after: datetime, until: datetime) -> int:
-    """How many slots are later than `after` and not later than `until`."""
-    return max(0, max(0, (until - anchor) // every) - max(0, (after - anchor) // every))
-
-
-def last_slot(anchor: datetime, every: timedelta, until: datetime) -> datetime:
-    """The latest moment `anchor + n · every` not later than `until`."""
-    return anchor + (until - anchor) // every * every

@@ -1,7 +1,9 @@
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ledger.instructions.structs import Mode, Problem
 from ledger.runs.structs import ActionResult
 from ledger.turns.structs import Every
 
@@ -9,6 +11,8 @@ Target = Literal["none", "last"]
 """`last`: what it posts or comments is also said in the thread, as a message of origin `agent`."""
 
 Hour = Annotated[int, Meta(ge=0, le=23, description="A whole hour of the day, local to `timezone`.")]
+StartTime = Annotated[str, Meta(pattern=r"\A([01]\d|2[0-3]):[0-5]\d\Z", description="A time of day, such as 08:30.")]
+EndTime = Annotated[str, Meta(pattern=r"\A(([01]\d|2[0-3]):[0-5]\d|24:00)\Z", description="A time of day, or 24:00.")]
 MaxTokens = Annotated[int, Meta(ge=10, le=32_000)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="An IANA time zone, such as Europe/Paris.")]
@@ -22,10 +26,10 @@ class Config(Struct, frozen=True, kw_only=True):
     every: int = 1800
     """Interval in seconds."""
     target: Target = "none"
-    active_hours_start: int | None = None
-    """First hour it may run in; null: from midnight."""
-    active_hours_end: int | None = None
-    """First hour it may not run in any more; null: until midnight. Before the start, it wraps midnight."""
+    active_hours_start: int | str | None = None
+    """When it may run from: a whole hour, or `HH:MM`; null: from midnight."""
+    active_hours_end: int | str | None = None
+    """When it may not run any more; null: until midnight. Before the start, it wraps midnight; equal: never."""
     timezone: str = "UTC"
     model: str | None = None
     """null: the service's model."""
@@ -43,8 +47,8 @@ class ConfigChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     every_seconds: Every | UnsetType | None = UNSET
     """Another name of `every`."""
     target: Target | UnsetType | None = UNSET
-    active_hours_start: Hour | UnsetType | None = UNSET
-    active_hours_end: Hour | UnsetType | None = UNSET
+    active_hours_start: Hour | StartTime | UnsetType | None = UNSET
+    active_hours_end: Hour | EndTime | UnsetType | None = UNSET
     timezone: Zone | UnsetType | None = UNSET
     model: ModelName | UnsetType | None = UNSET
     max_tokens: MaxTokens | UnsetType | None = UNSET
@@ -104,16 +108,45 @@ class NewInstructions(Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
-class InstructionsProblem(Struct, frozen=True):
-    line: int
-    """From 1; 0 is the file as a whole."""
-    severity: Literal["error", "warning"]
-    message: str
-
-
 class InstructionsFile(Struct, frozen=True, kw_only=True):
     content: str
     last_modified: float | None
     """When this version came into force, in epoch seconds; null while there is none."""
     path: str
-    problems: list[InstructionsProblem] = []
+    version: int
+    """0 while there is none; `ETag` says the same."""
+    problems: list[Problem] = []
+
+
+class InstructionsText(Struct, frozen=True):
+    """One version, whole."""
+
+    version: int
+    content: str
+    saved_at: datetime
+    source: str
+    """`api`, `disk`, or the version it was restored from, such as `restore 3`."""
+
+
+class InstructionsDiff(Struct, frozen=True):
+    old: int
+    new: int
+    diff: str
+    """A unified diff; empty if both are the same."""
+
+
+class NewOwnInstructions(Struct, frozen=True, forbid_unknown_fields=True):
+    content: str
+    mode: Mode = "extend"
+    """`extend`: beside HEARTBEAT.md; a task of the same name goes before the shared one. `replace`: in its place."""
+
+
+class OwnInstructions(Struct, frozen=True):
+    """A thread's own instructions."""
+
+    thread_id: str
+    mode: Mode
+    content: str
+    version: int
+    saved_at: datetime
+    problems: list[Problem]

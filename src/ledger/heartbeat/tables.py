@@ -1,10 +1,36 @@
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import Dialect, ForeignKey, Integer, TypeDecorator
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.columns import Moment, Row
 from ledger.heartbeat.structs import Target
+from ledger.instructions.values import clock_text, clock_time
+from ledger.runs.structs import TaskOutcome
+
+_HOUR = 60
+
+
+class TimeOfDay(TypeDecorator[int | str]):
+    """A whole hour, or `HH:MM`; kept in minutes after midnight."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: int | str | None, dialect: Dialect) -> int | None:
+        del dialect
+        return minutes(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | str | None:
+        del dialect
+        if value is None:
+            return None
+        return value // _HOUR if value % _HOUR == 0 and value < 24 * _HOUR else clock_text(value)
+
+
+def minutes(value: int | str | None) -> int | None:
+    """A time of day in minutes after midnight."""
+    return clock_time(value, is_end=True) if isinstance(value, str) else value if value is None else value * _HOUR
 
 
 class ConfigRow(Row):
@@ -14,8 +40,8 @@ class ConfigRow(Row):
 
     thread_id: Mapped[str] = mapped_column(ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True)
     target: Mapped[Target]
-    active_hours_start: Mapped[int | None]
-    active_hours_end: Mapped[int | None]
+    active_hours_start: Mapped[int | str | None] = mapped_column(TimeOfDay())
+    active_hours_end: Mapped[int | str | None] = mapped_column(TimeOfDay())
     timezone: Mapped[str]
     model: Mapped[str | None]
     max_tokens: Mapped[int]
@@ -23,13 +49,17 @@ class ConfigRow(Row):
     dry_run: Mapped[bool]
 
 
-class InstructionsRow(Row):
-    """One version of HEARTBEAT.md; the highest is in force."""
+class TaskRow(Row):
+    """How far a task of the instructions has come on a thread."""
 
-    __tablename__ = "instructions"
-    __table_args__ = (Index("ix_instructions_digest", "digest"),)
+    __tablename__ = "heartbeat_tasks"
 
-    version: Mapped[int] = mapped_column(primary_key=True)
-    content: Mapped[str]
-    digest: Mapped[str]
-    saved_at: Mapped[datetime] = mapped_column(Moment())
+    thread_id: Mapped[str] = mapped_column(ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    schedule: Mapped[str]
+    prompt_digest: Mapped[str]
+    anchor_at: Mapped[datetime] = mapped_column(Moment())
+    slot: Mapped[datetime | None] = mapped_column(Moment())
+    seen_seq: Mapped[int]
+    ran_at: Mapped[datetime | None] = mapped_column(Moment())
+    outcome: Mapped[TaskOutcome | None]

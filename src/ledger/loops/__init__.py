@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from ledger.clock import Clock
 from ledger.db import Database
-from ledger.heartbeat.instructions import File
+from ledger.instructions.file import File
 from ledger.journal.store import Pen
 from ledger.llm import LLM
 from ledger.loops.engine import Loop, Waker

@@ -6,6 +6,7 @@ from msgspec import UNSET, UnsetType, structs
 
 from ledger.clock import Clock
 from ledger.db import Database, Session
+from ledger.hours import Hours
 from ledger.loops.work import Facts, Work
 from ledger.runs.structs import RunDetail
 from ledger.threads import store as threads
@@ -67,11 +68,13 @@ class Agenda:
 
     async def settled(self, session: Session, current: Turn, run: RunDetail) -> tuple[RunDetail, Turn]:
         """The run with the slots it stands for, and the turn with the one it owes next, from what holds now."""
-        facts = await self._facts(session, current, after=run.started_at)
+        # What came in closed hours moves to the next opening.
+        moved = current.slot if run.reason == "outside_hours" else None
+        facts = await self._facts(session, current, after=run.started_at, slot=moved)
         if current.slot is not None:
             last, slots = self._work.covered(facts, current.slot, run.started_at)
             run = structs.replace(run, last_slot=last, slots=slots)
-            facts = structs.replace(facts, after=last)
+            facts = facts if moved else structs.replace(facts, after=last)
         slot = self._work.due(facts)
         return run, structs.replace(current, slot=slot, next_due_at=slot, attempt=0)
 
@@ -89,13 +92,19 @@ class Agenda:
 
     async def _owed(self, session: Session, turn: Turn, now: datetime) -> datetime | None:
         """The slot a turn owes, from what holds now."""
-        owed = turn.slot if turn.slot is not None and turn.slot <= now else None
-        return self._work.due(await self._facts(session, turn, after=now, owed=owed))
+        return self._work.due(await self._facts(session, turn, after=now, slot=turn.slot))
 
-    async def _facts(self, session: Session, turn: Turn, *, after: datetime, owed: datetime | None = None) -> Facts:
-        news = await self._work.news(session, turn) if turn.enabled else None
-        every = turn.every(self._work.every)
-        return Facts(turn.enabled, every, turn.anchor_at, after, owed, news, turn.settled_at)
+    async def _facts(self, session: Session, turn: Turn, *, after: datetime, slot: datetime | None) -> Facts:
+        return Facts(
+            enabled=turn.enabled,
+            every=turn.every(self._work.every),
+            anchor_at=turn.anchor_at,
+            after=after,
+            slot=slot,
+            hours=await self._work.hours(session, turn) if turn.enabled else Hours(),
+            news=await self._work.news(session, turn) if turn.enabled else None,
+            settled_at=turn.settled_at,
+        )
 
     async def _reschedule_all(self, db: Database) -> None:
         last = ""

@@ -1,5 +1,6 @@
 """Asking a model amid a turn: what was asked and answered is noted, and what goes wrong fails the turn."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -10,8 +11,18 @@ from ledger.loops.work import Record, TurnFailed
 T = TypeVar("T")
 
 
-async def ask(llm: LLM, request: ChatRequest, record: Record, kind: type[T], what: str) -> T:
-    """The model's answer as a value; `what` names it in errors. Raises `TurnFailed`."""
+async def ask(
+    llm: LLM,
+    request: ChatRequest,
+    record: Record,
+    kind: type[T],
+    what: str,
+    otherwise: Callable[[str], T | None] = lambda _: None,
+) -> T:
+    """The model's answer as a value; `what` names it in errors. Raises `TurnFailed`.
+
+    `otherwise`: what else an answer may mean that is no such value.
+    """
     record.note(decided_by="model", model=request.model, prompt=msgspec.to_builtins(request.messages))
     try:
         answer = await llm.complete(request)
@@ -27,4 +38,7 @@ async def ask(llm: LLM, request: ChatRequest, record: Record, kind: type[T], wha
     try:
         return read_answer(answer.text, kind, what)
     except AnswerInvalid as error:
-        raise TurnFailed("answer_invalid", str(error)) from error
+        meant = otherwise(answer.text)
+        if meant is None:
+            raise TurnFailed("answer_invalid", str(error)) from error
+        return meant

@@ -1,6 +1,5 @@
 """The heartbeat: gates, gather, decide, and act on the ledger when the turn is settled."""
 
-import hashlib
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,15 +10,20 @@ from ledger.actions import Decision
 from ledger.actions.checks import Scene
 from ledger.clock import Clock
 from ledger.db import Database, Session
+from ledger.errors import NotFound
 from ledger.heartbeat import config as configs
 from ledger.heartbeat import context as contexts
-from ledger.heartbeat import gates, instructions, model, rules
-from ledger.heartbeat.schedule import last_slot, next_slot, slots_between
-from ledger.heartbeat.structs import Config
+from ledger.heartbeat import gates, model, rules, tasks
+from ledger.heartbeat.assess import Assessor, Standing
+from ledger.heartbeat.schedule import covered, next_slot
+from ledger.heartbeat.tasks import Followed
+from ledger.heartbeat.token import acknowledged, without_token
+from ledger.hours import Hours
+from ledger.instructions.file import File
 from ledger.llm import LLM
 from ledger.loops.asking import ask
-from ledger.loops.work import Covered, Facts, Record
-from ledger.runs.structs import RunDetail
+from ledger.loops.work import Covered, Effects, Facts, Record
+from ledger.runs.structs import RunDetail, TaskOutcome, TaskResult
 from ledger.threads import messages
 from ledger.threads import store as threads
 from ledger.threads.said import News
@@ -30,19 +34,8 @@ _SUMMARY = 500
 """How much of a decision's summary people are shown in lists; the decision itself is kept whole."""
 
 
-class Seen(Struct, frozen=True):
-    """All a turn reads before it decides, in one transaction."""
-
-    config: Config
-    instructions: instructions.Version | None
-    basis: str
-    state: threads.State
-    context: contexts.Context | None = None
-    archive: list[Message] = []
-
-
 class Heartbeat:
-    """Follows HEARTBEAT.md on every thread."""
+    """Follows the instructions on every thread."""
 
     name: LoopName = "heartbeat"
     label = "HEARTBEAT"
@@ -53,7 +46,7 @@ class Heartbeat:
         db: Database,
         clock: Clock,
         llm: LLM | None,
-        file: instructions.File,
+        file: File,
         *,
         enabled: bool,
         every: timedelta,
@@ -66,7 +59,7 @@ class Heartbeat:
         self._llm = llm
         self._file = file
         self._agent = agent
-        self._model = model
+        self.assessor = Assessor(db, agent=agent, every=every, has_provider=llm is not None, model=model)
         self.enabled = enabled
         self.every = every
 
@@ -74,87 +67,106 @@ class Heartbeat:
         del session, turn
         return None  # it is due by the time alone; what is new is a matter for its gates
 
+    async def hours(self, session: Session, turn: Turn) -> Hours:
+        return await configs.hours_of(session, turn.thread_id)
+
     def due(self, facts: Facts) -> datetime | None:
-        """The slot that has come, or the next one."""
+        """The slot that has come, if the hours are open, or the next one."""
         if not facts.enabled:
             return None
-        return facts.owed or next_slot(facts.anchor_at, facts.every, facts.after)
+        following = next_slot(facts.anchor_at, facts.every, facts.hours, facts.after)
+        if following is None or facts.slot is None:
+            return following
+        if facts.owed is None:
+            # What has moved to an opening stays there, though the interval alone says later.
+            is_moved = not facts.hours.always and next(facts.hours.windows(facts.slot)).opens == facts.slot
+            return min(facts.slot, following) if is_moved else following
+        if facts.hours.is_open(facts.after):
+            return facts.owed
+        window = next(facts.hours.windows(facts.after))
+        return following if following < window.closes else window.opens
 
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
-        last = max(slot, last_slot(facts.anchor_at, facts.every, until))
-        return Covered(last, 1 + slots_between(facts.anchor_at, facts.every, slot, last))
+        return Covered(*covered(facts.anchor_at, facts.every, facts.hours, slot, until))
 
-    async def act(self, turn: Turn, record: Record) -> "Reaction | None":
+    async def act(self, turn: Turn, record: Record) -> Effects | None:
         await self._file.follow()
-        seen = await self._read(turn, record)
-        if seen is None or seen.context is None:
+        run = record.run
+        seen = await self.assessor.assess(turn, now=run.started_at, trigger=run.trigger)
+        if seen is None:
             return None
-        chosen = self._model_for(seen.config)
-        record.note(context=msgspec.to_builtins(seen.context), dry_run=seen.config.dry_run)
+        if seen.reason is not None:
+            record.note(outcome="skipped", reason=seen.reason, summary=gates.SENTENCES[seen.reason])
+            return Sighting(turn, seen) if seen.begun else None
+        record.note(
+            instructions=seen.instructions.text,
+            instructions_version=seen.instructions.version,
+            seen_seq=seen.state.message_count,
+            dry_run=seen.config.dry_run,
+        )
+        chosen = self.assessor.model_for(seen.config)
+        try:
+            context, archive = await self._gather(turn, seen, by_rules=chosen is None)
+        except NotFound:
+            return None  # the thread was deleted meanwhile
+        record.note(context=msgspec.to_builtins(context))
         if chosen is None:
             record.note(decided_by="rules")
-            decision, complete, read_to = rules.decide(seen.context, seen.archive, watermark=turn.watermark)
+            decision, complete, read_to = rules.decide(context, archive, watermark=turn.watermark)
         else:
-            decision, complete = await self._ask(seen, seen.context, chosen, record), True
+            decision, complete = await self._ask(seen, context, chosen, record), True
             read_to = seen.state.message_count
-        record.note(decision=msgspec.to_builtins(decision), summary=decision.summary[:_SUMMARY])
+        record.note(
+            decision=msgspec.to_builtins(decision),
+            summary=decision.summary[:_SUMMARY],
+            tasks=_results(seen.due, decision, by_rules=chosen is None),
+        )
         basis = seen.basis if complete else turn.basis
         return Reaction(self._agent, decision, seen, watermark=read_to, basis=basis)
 
-    async def _read(self, turn: Turn, record: Record) -> Seen | None:
-        """Pass the gates and gather. None when the thread is gone or a gate is closed: it is noted which."""
+    async def _gather(self, turn: Turn, seen: Standing, *, by_rules: bool) -> tuple[contexts.Context, list[Message]]:
+        """What the decision is made on; for rules also the newest messages as they were said."""
+        thread_id, last_seq = turn.thread_id, seen.state.message_count
         async with self._db.read() as session:
-            seen = await self._look(session, turn)
-            if seen is None:
-                return None
-            reason = gates.closed_by(
-                seen.config,
-                seen.instructions.content if seen.instructions else None,
-                trigger=record.run.trigger,
-                now=record.run.started_at,
-                anything_new=seen.basis != turn.basis,
-            )
-            if reason is not None:
-                record.note(outcome="skipped", reason=reason, summary=gates.SENTENCES[reason])
-                return None
-            record.note(
-                instructions=seen.instructions.content if seen.instructions else None,
-                instructions_version=seen.instructions.version if seen.instructions else None,
-                seen_seq=seen.state.message_count,
-            )
-            thread_id = turn.thread_id
-            last_seq, watermark = seen.state.message_count, turn.watermark
             context = await contexts.gather(
-                session, thread_id, agent=self._agent, watermark=watermark, last_seq=last_seq
+                session, thread_id, agent=self._agent, watermark=turn.watermark, last_seq=last_seq
             )
-            by_rules = self._model_for(seen.config) is None
             archive = await messages.newest(session, thread_id, rules.ARCHIVE) if by_rules else []
-            return structs.replace(seen, context=context, archive=archive)
+        return context, archive
 
-    async def _look(self, session: Session, turn: Turn) -> Seen | None:
-        """What the gates need; None if the thread is gone."""
-        state = await threads.state(session, turn.thread_id)
-        if state is None:
-            return None
-        config = await configs.of_thread(session, turn.thread_id, turn, int(self.every.total_seconds()))
-        version = await instructions.in_force(session)
-        return Seen(config, version, _basis(state, config, version), state)
-
-    def _model_for(self, config: Config) -> str | None:
-        return None if self._llm is None else config.model or self._model
-
-    async def _ask(self, seen: Seen, context: contexts.Context, chosen: str, record: Record) -> Decision:
+    async def _ask(self, seen: Standing, context: contexts.Context, chosen: str, record: Record) -> Decision:
         assert self._llm is not None  # noqa: S101 - no model is chosen without one
-        content = seen.instructions.content if seen.instructions else None
         run = record.run
-        request = model.build_request(seen.config, chosen, content, context, now=run.started_at, asked=run.asked)
-        return await ask(self._llm, request, record, Decision, "a decision")
+        due = [each.task for each in seen.due]
+        request = model.build_request(
+            seen.config, chosen, seen.instructions.text, context, due=due, now=run.started_at, asked=run.asked
+        )
+        return without_token(await ask(self._llm, request, record, Decision, "a decision", acknowledged))
+
+
+class Sighting(Struct, frozen=True):
+    """A turn that did nothing but see tasks for the first time, or with another schedule."""
+
+    turn: Turn
+    seen: Standing
+
+    @property
+    def watermark(self) -> int:
+        return self.turn.watermark
+
+    @property
+    def basis(self) -> str:
+        return self.turn.basis
+
+    async def apply(self, session: Session, run: RunDetail) -> RunDetail:
+        await tasks.keep(session, run.thread_id, self.seen.begun, names=self.seen.names)
+        return run
 
 
 class Reaction:
     """What a decision does when its turn is settled."""
 
-    def __init__(self, agent: str, decision: Decision, seen: Seen, *, watermark: int, basis: str) -> None:
+    def __init__(self, agent: str, decision: Decision, seen: Standing, *, watermark: int, basis: str) -> None:
         self._agent = agent
         self._decision = decision
         self._seen = seen
@@ -166,8 +178,9 @@ class Reaction:
         state = await threads.lock_existing(session, run.thread_id)
         if state.person_seq > self._seen.state.person_seq:
             return structs.replace(
-                run, outcome="skipped", reason="moved_on", summary=gates.SENTENCES["moved_on"], actions=[]
+                run, outcome="skipped", reason="moved_on", summary=gates.SENTENCES["moved_on"], actions=[], tasks=[]
             )
+        await self._advance_tasks(session, run)
         if not self._decision.actions:
             return structs.replace(run, outcome="nothing", reason="decided_nothing")
         scene = Scene(
@@ -184,8 +197,24 @@ class Reaction:
         summary = f"No action passed its checks: {results[0].error}"
         return structs.replace(run, outcome="refused", reason="all_refused", summary=summary, actions=results)
 
+    async def _advance_tasks(self, session: Session, run: RunDetail) -> None:
+        outcomes: dict[str, TaskOutcome] = {result.name: result.outcome for result in run.tasks}
+        seen_seq = self._seen.state.message_count
+        shown = [
+            tasks.ran(each, self._seen.beat, outcomes[each.task.name], seen_seq=seen_seq, now=run.finished_at)
+            for each in self._seen.due
+        ]
+        changed = {series.name: series for series in (*self._seen.begun, *shown)}
+        if changed or {series.name for series in self._seen.known} - self._seen.names:
+            await tasks.keep(session, run.thread_id, changed.values(), names=self._seen.names)
 
-def _basis(state: threads.State, config: Config, version: instructions.Version | None) -> str:
-    """What a decision rests on; while it stays the same, nothing is new."""
-    digest = hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:16]
-    return f"activity {state.activity}, configuration {digest}, instructions {version.version if version else 0}"
+
+def _results(due: list[Followed], decision: Decision, *, by_rules: bool) -> list[TaskResult]:
+    """What became of each task that was shown."""
+    said = {report.name: report.report for report in decision.tasks}
+    results: list[TaskResult] = []
+    for task, series in due:
+        reported: TaskOutcome = "reported" if task.name in said else "not_reported"
+        outcome: TaskOutcome = "needs_model" if by_rules else reported
+        results.append(TaskResult(task.name, series.slot or series.anchor_at, outcome, said.get(task.name, "")))
+    return results

@@ -1,22 +1,17 @@
-"""The nine endpoints an existing panel calls: epoch seconds, always 200, and `ok` is all it looks at."""
-
-from typing import Annotated
+"""What an existing panel calls of the heartbeat: epoch seconds, always 200, and `ok` is all it looks at."""
 
 from litestar import Controller, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from ledger.db import Database, Session
-from ledger.errors import Invalid
 from ledger.heartbeat import config as configs
-from ledger.heartbeat import instructions
+from ledger.heartbeat.explain import Explainer
+from ledger.heartbeat.explanation import Explanation
 from ledger.heartbeat.structs import (
     Activity,
     ConfigChange,
     Done,
     History,
-    InstructionsFile,
-    InstructionsProblem,
-    NewInstructions,
     RunNow,
     Status,
     ThreadConfig,
@@ -29,8 +24,6 @@ from ledger.runs.structs import Run, RunDetail
 from ledger.threads import store as threads
 from ledger.turns import store as turns
 from ledger.wire import Given, Limit, NoBody
-
-Strict = Annotated[bool, QueryParameter(description="Refuse content with problems (422) instead of saving it.")]
 
 
 class HeartbeatController(Controller):
@@ -90,6 +83,11 @@ class HeartbeatController(Controller):
         del data
         return _ran(await tasks.run(loops["heartbeat"].run_for_thread, thread_id))
 
+    @get("/threads/{thread_id:str}/heartbeat/explain")
+    async def explain_heartbeat(self, thread_id: FromPath[str], explainer: Given[Explainer]) -> Explanation:
+        """Why the next heartbeat will act or not: gates, changes, tasks, the next ten slots, and what it would cost."""
+        return await explainer.explain(thread_id)
+
     @get("/threads/{thread_id:str}/heartbeat/history")
     async def list_heartbeat_history(self, thread_id: FromPath[str], db: Given[Database], limit: Limit = 20) -> History:
         async with db.read() as session:
@@ -98,26 +96,6 @@ class HeartbeatController(Controller):
             total = await runs.count_decided(session, thread_id, "heartbeat")
         return History([_activity(run) for run in decided], total)
 
-    @get("/heartbeat/heartbeat.md")
-    async def get_heartbeat_md(self, db: Given[Database], file: Given[instructions.File]) -> InstructionsFile:
-        await file.follow()
-        return await _instructions(db, file, file.problem)
-
-    @post("/heartbeat/heartbeat.md", status_code=200)
-    async def save_heartbeat_md(
-        self,
-        data: JSONBody[NewInstructions],
-        db: Given[Database],
-        file: Given[instructions.File],
-        strict: Strict = False,
-    ) -> InstructionsFile:
-        """Put new instructions in force, then write the file; what is wrong with either comes back as `problems`."""
-        found = instructions.problems(data.content)
-        if strict and found:
-            raise Invalid("; ".join(f"line {problem.line}: {problem.message}" for problem in found))
-        file_problem = await file.save(data.content)
-        return await _instructions(db, file, file_problem)
-
 
 async def _thread_config(session: Session, loop: Loop, thread_id: str) -> ThreadConfig:
     turn = await turns.get(session, loop.name, thread_id)
@@ -125,20 +103,6 @@ async def _thread_config(session: Session, loop: Loop, thread_id: str) -> Thread
     newest = await runs.decided(session, thread_id, loop.name, 1)
     last_run = newest[0].finished_at.timestamp() if newest else None
     return ThreadConfig(thread_id, config, last_run, _summary(newest[0]) if newest else None, configs.problems(config))
-
-
-async def _instructions(db: Database, file: instructions.File, file_problem: str | None) -> InstructionsFile:
-    async with db.read() as session:
-        version = await instructions.in_force(session)
-    found = instructions.problems(version.content) if version else []
-    if file_problem is not None:
-        found.append(InstructionsProblem(0, "error", file_problem))
-    return InstructionsFile(
-        content=version.content if version else "",
-        last_modified=version.saved_at.timestamp() if version else None,
-        path=str(file.path),
-        problems=found,
-    )
 
 
 def _ran(run: RunDetail) -> RunNow:

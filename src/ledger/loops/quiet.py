@@ -8,6 +8,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from ledger.db import Database, Session
+from ledger.hours import Hours
 from ledger.journal.store import Pen
 from ledger.llm import LLM
 from ledger.loops.work import Covered, Facts
@@ -93,6 +94,10 @@ class Quiet:
         self.means = means
         self.enabled = enabled
         self.every = every
+
+    async def hours(self, session: Session, turn: Turn) -> Hours:
+        del session, turn
+        return Hours()  # at any hour: it disturbs nobody
 
     def due(self, facts: Facts) -> datetime | None:
         """As soon as enough is new, or one interval after the oldest of it came; not within a minute of a turn."""

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct, structs
 
 from ledger.db import Session
+from ledger.hours import Hours
 from ledger.runs.structs import Reason, RunDetail
 from ledger.threads.said import News
 from ledger.turns.structs import LoopName, Turn
@@ -28,12 +29,19 @@ class Facts(Struct, frozen=True):
     anchor_at: datetime
     after: datetime
     """The last moment settled, or now."""
-    owed: datetime | None
-    """The moment that has come and is not settled."""
+    slot: datetime | None
+    """The moment owed as things stood: one that has come and is not settled, or one to come."""
+    hours: Hours
+    """When it may be due."""
     news: News | None
     """What is new for the loop."""
     settled_at: datetime | None
     """When the last turn that read anything ended."""
+
+    @property
+    def owed(self) -> datetime | None:
+        """The slot, if it has come."""
+        return self.slot if self.slot is not None and self.slot <= self.after else None
 
 
 class Covered(NamedTuple):
@@ -98,6 +106,10 @@ class Work(Protocol):
 
     async def news(self, session: Session, turn: Turn) -> News | None:
         """What is new for it in the turn's thread."""
+        ...
+
+    async def hours(self, session: Session, turn: Turn) -> Hours:
+        """When it may be due in the turn's thread."""
         ...
 
     def due(self, facts: Facts) -> datetime | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, or_, select, update
 
 from ledger.columns import columns
 from ledger.db import Session
@@ -12,7 +12,7 @@ from ledger.errors import Conflict, NotFound
 from ledger.paging import AnySelect, Keyset
 from ledger.posts.ranking import hot
 from ledger.posts.structs import BoardCount, Post, Sort, Vote
-from ledger.posts.tables import PostRow, VoteRow
+from ledger.posts.tables import CommentRow, PostRow, VoteRow
 from ledger.threads import store as threads
 from ledger.threads.structs import Page
 
@@ -73,6 +73,15 @@ async def feed(session: Session, thread_id: str, limit: int) -> list[Post]:
 async def recent_of_agent(session: Session, thread_id: str, board: str, *, since: datetime, limit: int) -> list[Post]:
     """The agent's newest posts on a board of a thread, newest first; removed ones have no text left to compare."""
     return await session.all(_of_agent(thread_id, board).where(PostRow.created_at > since).limit(limit), Post)
+
+
+async def any_of_others(session: Session, thread_id: str, *, since: datetime) -> bool:
+    """Whether somebody but the agent has posted or commented on a thread since then."""
+    rows = [
+        select(row.id).where(row.thread_id == thread_id, row.origin != "agent", row.created_at > since)
+        for row in (PostRow, CommentRow)
+    ]
+    return bool(await session.scalar(select(or_(*(exists(found) for found in rows)))))
 
 
 async def of_agent(session: Session, thread_id: str, limit: int) -> list[Post]:

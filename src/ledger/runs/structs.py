@@ -44,6 +44,21 @@ class ActionResult(Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+TaskOutcome = Literal["reported", "not_reported", "needs_model"]
+"""`not_reported`: the model was shown the task and said nothing of it. `needs_model`: rules cannot do it."""
+
+
+class TaskResult(Struct, frozen=True):
+    """What became of a task that was due."""
+
+    name: str
+    slot: datetime
+    """The moment it was due."""
+    outcome: TaskOutcome
+    report: str = ""
+    """What the model says of it."""
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """One turn, or several in a row that were skipped for the same reason."""
 
@@ -58,6 +73,8 @@ class Run(Struct, frozen=True, kw_only=True):
     error: str | None = None
     decided_by: DecidedBy | None = None
     actions: list[ActionResult] = []
+    tasks: list[TaskResult] = []
+    """The tasks of the instructions that were due and shown."""
     dry_run: bool = False
     asked: str | None = None
     """What the person who asked for it said to it, if anything."""

@@ -5,7 +5,7 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.columns import CleanText, Json, Moment, Row
-from ledger.runs.structs import ActionResult, Outcome, Reason, Trigger
+from ledger.runs.structs import ActionResult, Outcome, Reason, TaskResult, Trigger
 from ledger.turns.structs import DecidedBy, LoopName
 
 
@@ -26,6 +26,7 @@ class RunRow(Row):
     error: Mapped[str | None] = mapped_column(CleanText())
     decided_by: Mapped[DecidedBy | None]
     actions: Mapped[list[ActionResult]] = mapped_column(Json(list[ActionResult]))
+    tasks: Mapped[list[TaskResult]] = mapped_column(Json(list[TaskResult]))
     dry_run: Mapped[bool]
     asked: Mapped[str | None]
     first_slot: Mapped[datetime | None] = mapped_column(Moment())

@@ -27,7 +27,7 @@ async def get(session: Session, loop: LoopName, thread_id: str) -> Turn | None:
 
 async def create(session: Session, loop: LoopName, thread_id: str, *, now: datetime) -> Turn:
     """A turn with nothing owed yet. The thread is locked."""
-    turn = Turn(loop, thread_id, True, None, now, None, None, 0, None, None, 0, "", None)
+    turn = Turn.blank(loop, thread_id, now)
     await session.execute(insert(TurnRow).values(structs.asdict(turn)))
     return turn
 

@@ -37,6 +37,11 @@ class Turn(Struct, frozen=True):
     settled_at: datetime | None = None
     """When the last turn that read anything ended."""
 
+    @staticmethod
+    def blank(loop: LoopName, thread_id: str, now: datetime) -> "Turn":
+        """A turn with nothing owed yet."""
+        return Turn(loop, thread_id, True, None, now, None, None, 0, None, None, 0, "", None)
+
     def leased(self, now: datetime) -> bool:
         return self.lease_until is not None and self.lease_until > now
 

@@ -1,88 +1,22 @@
-"""HEARTBEAT.md: every version is a row, the newest is in force, and a file on disk is a way to write one."""
+"""HEARTBEAT.md on this machine: a way to write a version, and a copy of the one in force."""
 
 import errno
-import hashlib
 import logging
 import os
-import re
 import stat
 import tempfile
-from datetime import datetime
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from msgspec import Struct
-from sqlalchemy import exists, select
 
 from ledger.clock import Clock
-from ledger.columns import columns
-from ledger.db import Database, Session
+from ledger.db import Database
 from ledger.errors import Invalid, TooLarge
-from ledger.heartbeat.structs import InstructionsProblem
-from ledger.heartbeat.tables import InstructionsRow
-
-MAX_BYTES = 64 * 1024
-
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-# A numbered heading ("# 1. Check mail") is how some people write a checklist.
-_NO_WORK = re.compile(
-    r"""
-      \#{1,6} (?: [ \t]+ (?! \d+ [.)] ) .* )?      # a heading, unless it is numbered
-    | (?: [-*+] | \d+ [.)] ) (?: \s* \[ [ xX]? \] )?   # a list item or checkbox with nothing in it
-    | (?: `{3,} | ~{3,} ) .*                       # a fence marker
-    | (?: [-*_] [ \t]* ){3,}                       # a horizontal rule
-    """,
-    re.VERBOSE,
-)
+from ledger.instructions import store
+from ledger.instructions.text import understand
 
 log = logging.getLogger(__name__)
-
-
-class Version(Struct, frozen=True):
-    version: int
-    content: str
-    saved_at: datetime
-
-
-def is_effectively_empty(text: str) -> bool:
-    """Whether the file holds no work: only blank lines, headings, comments, empty items, fence markers and rules."""
-    without_comments = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text)
-    lines = (line.strip() for line in without_comments.splitlines())
-    return all(not line or _NO_WORK.fullmatch(line) for line in lines)
-
-
-def problems(text: str) -> list[InstructionsProblem]:
-    """What a person who saves this should know."""
-    if text.rfind("<!--") > text.rfind("-->"):
-        line = text.count("\n", 0, text.rfind("<!--")) + 1
-        return [InstructionsProblem(line, "error", "The comment that begins here has no end: close it with -->.")]
-    if is_effectively_empty(text):
-        return [InstructionsProblem(0, "warning", "There is no work in it, so heartbeats will do nothing.")]
-    return []
-
-
-async def in_force(session: Session) -> Version | None:
-    """The version in force; None while there never was a file, which is not the same as an empty one."""
-    newest = select(*columns(InstructionsRow, Version)).order_by(InstructionsRow.version.desc()).limit(1)
-    return await session.first(newest, Version)
-
-
-async def save(session: Session, content: str, *, now: datetime) -> Version:
-    """Put a new version in force, unless it is the one that is."""
-    while True:  # until the number is ours: another process may save at the same moment
-        current = await in_force(session)
-        if current is not None and current.content == content:
-            return current
-        version = Version(current.version + 1 if current else 1, content, now)
-        row = {"version": version.version, "content": content, "saved_at": now, "digest": _digest(content)}
-        if await session.insert_missing(InstructionsRow, row):
-            return version
-
-
-async def was_ever(session: Session, content: str) -> bool:
-    """Whether this content was a version once."""
-    return bool(await session.scalar(select(exists().where(InstructionsRow.digest == _digest(content)))))
 
 
 class File:
@@ -118,12 +52,18 @@ class File:
                 await self._import(content)
             self._stamp = stamp
 
-    async def save(self, content: str) -> str | None:
-        """Put content in force, then write the file; says what went wrong with the file, if anything did."""
-        _check(content)
+    async def save(self, content: str, *, source: str = "api", expected: int | None = None) -> str | None:
+        """Put content in force, then write the file; says what went wrong with the file, if anything did.
+
+        What somebody has written to the file meanwhile becomes a version before. With `expected`, nothing is saved
+        unless that is the version in force (`Stale`).
+        """
+        store.check(content)
+        await self.follow()
+        await self._understand(content)
         async with self._lock:
             async with self._db.write() as session:
-                await save(session, content, now=self._clock.now())
+                await store.save(session, content, source=source, now=self._clock.now(), expected=expected)
             self._content, self._first, self.problem = content, False, None
             try:
                 await anyio.to_thread.run_sync(self._write, content)
@@ -133,22 +73,30 @@ class File:
         return None
 
     async def _import(self, content: str) -> None:
+        await self._understand(content)
         async with self._db.write() as session:
-            if self._first and await was_ever(session, content):
-                current = await in_force(session)
+            if self._first and await store.was_ever(session, content):
+                current = await store.newest(session)
                 if current is not None and current.content != content:
                     self._refuse("it is an earlier version; change it, or save it through the API")
             else:
-                version = await save(session, content, now=self._clock.now())
+                version = await store.save(session, content, source="disk", now=self._clock.now())
                 log.info("Instructions version %d is in force, from %s", version.version, self.path)
         self._content, self._first = content, False
+
+    async def _understand(self, content: str) -> None:
+        """Read what is to be saved and what it follows now: saving compares both, and must not take long."""
+        async with self._db.read() as session:
+            before = await store.newest(session)
+        for text in (content, before.content if before else ""):
+            await understand(text)
 
     def _read(self) -> str | None:
         """The file's content, if it may be in force."""
         self.problem = None
         try:
             content = _bytes_of(self.path).decode("utf-8-sig")
-            _check(content)
+            store.check(content)
         except OSError as error:
             self._refuse(f"it cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
@@ -191,15 +139,4 @@ def _bytes_of(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file")
     with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
-
-
-def _check(content: str) -> None:
-    if len(content.encode()) > MAX_BYTES:
-        raise TooLarge(f"The instructions have more than {MAX_BYTES:,} bytes (64 KiB).")
-    if "\x00" in content:
-        raise Invalid("The instructions hold a NUL character: remove it.")
-
-
-def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()
+        return file.read(store.MAX_BYTES + 1)

@@ -1,0 +1,138 @@
+"""Where a thread's heartbeat stands: gates, tasks, what is new. Turns go by it, and what explains them."""
+
+import hashlib
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec import Struct
+
+from ledger.db import Database, Session
+from ledger.heartbeat import config as configs
+from ledger.heartbeat import gates, tasks
+from ledger.heartbeat.conditions import Place, holds
+from ledger.heartbeat.schedule import covered
+from ledger.heartbeat.structs import Config
+from ledger.heartbeat.tasks import Beat, Followed, Series
+from ledger.instructions import store as instructions
+from ledger.instructions.structs import InForce, Own, Version
+from ledger.instructions.text import understand
+from ledger.runs.structs import Reason, Trigger
+from ledger.threads import store as threads
+from ledger.turns.structs import Turn
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """What a heartbeat finds before it decides."""
+
+    config: Config
+    instructions: InForce
+    basis: str
+    """What a decision rests on; while it stays the same, nothing is new."""
+    state: threads.State
+    beat: Beat
+    known: list[Series]
+    followed: list[Followed]
+    """All tasks in force."""
+    due: list[Followed]
+    gates: list[gates.Gate]
+
+    @property
+    def reason(self) -> Reason | None:
+        """The first gate that is closed."""
+        return next((gate.reason for gate in self.gates if not gate.is_open), None)
+
+    @property
+    def begun(self) -> list[Series]:
+        """Series that are not kept yet as they are now."""
+        before = {series.name: series for series in self.known}
+        return [each.series for each in self.followed if before.get(each.series.name) != each.series]
+
+    @property
+    def names(self) -> set[str]:
+        return {each.task.name for each in self.followed}
+
+
+class _Ground(Struct, frozen=True):
+    """What is read of the database first."""
+
+    state: threads.State
+    config: Config
+    shared: Version | None
+    own: Own | None
+    known: list[Series]
+
+
+class Assessor:
+    """Looks at threads the way heartbeats do."""
+
+    def __init__(self, db: Database, *, agent: str, every: timedelta, has_provider: bool, model: str | None) -> None:
+        """`every` and `model` are for threads that name none of their own."""
+        self._db = db
+        self._agent = agent
+        self._every = every
+        self._has_provider = has_provider
+        self._model = model
+
+    def model_for(self, config: Config) -> str | None:
+        """The model that decides; None: rules do."""
+        return (config.model or self._model) if self._has_provider else None
+
+    async def assess(
+        self, turn: Turn, *, now: datetime, trigger: Trigger, slot: datetime | None = None
+    ) -> Standing | None:
+        """How the turn stands now; None if its thread is gone. `slot`: the heartbeat's, unless it is the turn's own."""
+        async with self._db.read() as session:
+            ground = await self._ground(session, turn)
+        if ground is None:
+            return None
+        for part in (ground.shared, ground.own):
+            await understand(part.content if part else "")
+        inforce = instructions.assemble(ground.shared, ground.own)
+        beat = self._beat(turn, ground.config, trigger, now, slot)
+        followed = tasks.follow(inforce, ground.known, beat)
+        due = await self._due(turn, followed, beat)
+        basis = _basis(ground.state, ground.config, inforce)
+        return Standing(
+            config=ground.config,
+            instructions=inforce,
+            basis=basis,
+            state=ground.state,
+            beat=beat,
+            known=ground.known,
+            followed=followed,
+            due=due,
+            gates=gates.gates(
+                ground.config, inforce, trigger=trigger, now=now, is_due=bool(due), anything_new=basis != turn.basis
+            ),
+        )
+
+    async def _ground(self, session: Session, turn: Turn) -> _Ground | None:
+        state = await threads.state(session, turn.thread_id)
+        if state is None:
+            return None
+        return _Ground(
+            state,
+            await configs.of_thread(session, turn.thread_id, turn, int(self._every.total_seconds())),
+            await instructions.newest(session),
+            await instructions.own(session, turn.thread_id),
+            await tasks.known(session, turn.thread_id),
+        )
+
+    def _beat(self, turn: Turn, config: Config, trigger: Trigger, now: datetime, slot: datetime | None) -> Beat:
+        every = timedelta(seconds=config.every)
+        if slot is None and trigger == "schedule" and turn.slot is not None and turn.slot <= now:
+            slot = covered(turn.anchor_at, every, configs.hours(config), turn.slot, now).last
+        return Beat(slot or now, every, config.timezone, has_model=self.model_for(config) is not None)
+
+    async def _due(self, turn: Turn, followed: list[Followed], beat: Beat) -> list[Followed]:
+        in_time = [each for each in followed if tasks.is_due(each, beat)]
+        if not any(each.task.when for each in in_time):
+            return in_time
+        place = Place(turn.thread_id, self._agent, turn.watermark)
+        async with self._db.read() as session:
+            return [each for each in in_time if await holds(session, each, place)]
+
+
+def _basis(state: threads.State, config: Config, inforce: InForce) -> str:
+    digest = hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:16]
+    return f"activity {state.activity}, configuration {digest}, instructions {inforce.key}"

@@ -1,0 +1,1 @@
+"""HEARTBEAT.md: its language, its versions, and the file on disk."""

@@ -1,0 +1,143 @@
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from ledger.hours import EVERY_DAY
+
+When = Literal["new_messages", "new_posts", "mentioned", "open_questions"]
+"""A task's own gate: what must be there, too. `new_messages`, `new_posts` (or comments): by others, since the task last
+ran. `mentioned`: somebody calls the agent and has no answer. `open_questions`: the scorecard has some."""
+
+CatchUp = Literal["once", "skip"]
+"""What becomes of a slot that no heartbeat came for: `once`, it is caught up; `skip`, it is passed over."""
+
+SectionName = Literal["Checklist", "Rules", "Proactive Behaviors"]
+
+Mode = Literal["extend", "replace"]
+"""What a thread's own instructions do to the shared ones."""
+
+Severity = Literal["error", "warning", "advice"]
+"""`error`: it does not do what it says. `warning`: it probably does not mean what it says. `advice`: it would be better
+said otherwise."""
+
+
+class Problem(Struct, frozen=True):
+    line: int
+    """From 1; 0 is the text as a whole."""
+    severity: Severity
+    message: str
+    """What is wrong."""
+    fix: str = ""
+    """What would be right."""
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One task of a `tasks:` block."""
+
+    name: str
+    prompt: str
+    interval_seconds: int | None = None
+    """null: it runs once, or every day that `at` names."""
+    once: bool = False
+    at: int | None = None
+    """Minutes after local midnight."""
+    days: tuple[int, ...] = EVERY_DAY
+    """Monday is 0."""
+    window: tuple[int, int] | None = None
+    """Minutes after local midnight: the first open one and the first closed one."""
+    tz: str | None = None
+    """null: the thread's time zone."""
+    when: When | None = None
+    catch_up: CatchUp = "once"
+
+
+class FoundTask(Struct, frozen=True, kw_only=True):
+    """A task as it stands in the text."""
+
+    name: str | None
+    line: int
+    end_line: int
+    task: Task | None
+    """null: it has errors."""
+    problems: list[Problem]
+
+
+class Item(Struct, frozen=True):
+    line: int
+    text: str
+
+
+class Section(Struct, frozen=True):
+    """A section that Ledger knows by name."""
+
+    name: SectionName
+    line: int
+    end_line: int
+    items: list[Item]
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """What Ledger understands of a text."""
+
+    tasks: list[FoundTask]
+    sections: list[Section]
+    has_work: bool
+    """Whether anything outside the tasks is work."""
+    problems: list[Problem]
+    """Of the text itself; those of a task stand with it."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do at all."""
+        return not self.has_work and not self.tasks
+
+
+class VersionSummary(Struct, frozen=True):
+    version: int
+    saved_at: datetime
+    source: str
+    """`api`, `disk`, or the version it was restored from, such as `restore 3`."""
+    size: int
+    """In characters."""
+
+
+class Version(Struct, frozen=True):
+    """One version of the shared instructions."""
+
+    version: int
+    content: str
+    saved_at: datetime
+    source: str
+    carried: list[Task] = []
+    """The last good form of tasks that have errors here."""
+
+
+class Own(Struct, frozen=True):
+    """A thread's own instructions."""
+
+    version: int
+    mode: Mode
+    content: str
+    saved_at: datetime
+    carried: list[Task] = []
+
+
+class InForce(Struct, frozen=True, kw_only=True):
+    """What one thread's heartbeat follows."""
+
+    text: str | None
+    """All of it, for the model; null: there are no instructions, which is not the same as empty ones."""
+    version: int | None
+    """Of the shared instructions."""
+    key: str
+    """Another one whenever anything in it is another."""
+    saved_at: datetime | None
+    tasks: list[Task]
+    """Those in force, also by their last good form."""
+    has_work: bool
+    """Whether anything outside the tasks is work."""
+
+    @property
+    def is_empty(self) -> bool:
+        return self.text is not None and not self.has_work and not self.tasks
