@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -33,6 +34,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from ledger.columns import Moment, Row
 from ledger.paging import AnySelect
+from ledger.sqlite import connect as connect_sqlite
 
 TRANSACTION_SECONDS = 5.0
 """What one transaction may take before it is rolled back."""
@@ -188,7 +190,14 @@ async def _transaction(engine: AsyncEngine) -> AsyncGenerator[Session]:
 
 
 def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
-    engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0)
+    engine = create_async_engine(
+        url,
+        async_creator=partial(connect_sqlite, make_url(url)),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_reset_on_return=None,  # every transaction ends by itself
+    )
 
     def connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cast("Any", connection).isolation_level = None  # the driver's own BEGIN would be a deferred one
