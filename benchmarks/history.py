@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 
 import anyio
-from ledger.heartbeat.instructions import File
 
 from ledger import schema
 from ledger.clock import ManualClock, SystemClock
 from ledger.db import Database
+from ledger.instructions.file import File
 from ledger.journal import store as journal
 from ledger.llm import LLM, ChatAnswer, ChatRequest
 from ledger.loops import Loop, Waker, build_loops

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 
 import anyio
-from ledger.heartbeat.instructions import File
 from sqlalchemy import func, select, update
 
 from ledger import schema
 from ledger.clock import ManualClock, SystemClock
 from ledger.db import Database
+from ledger.instructions.file import File
 from ledger.loops import Loop, build_loops
 from ledger.runs.tables import RunRow
 from ledger.settings import Settings

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import anyio
 import msgspec
-from ledger.heartbeat.instructions import File
 
 from ledger import schema
 from ledger.clock import ManualClock
 from ledger.db import Database
 from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile, Scorecard
+from ledger.instructions.file import File
 from ledger.journal import store as journal
 from ledger.loops import Loop, Waker, build_loops
 from ledger.mind.briefing import brief

@@ -462,7 +462,9 @@ def random_step(chance: random.Random, clock: ManualClock) -> Step:
         clock.advance(chance.choice([0, 0, 1, 50]) * SECOND)
         return Says(turn.lease_token or "")
 
-    return chance.choice([act, act, skip("nothing_new"), skip("instructions_empty"), fail(TurnFailed("timeout", "slow"))])
+    return chance.choice(
+        [act, act, skip("nothing_new"), skip("instructions_empty"), fail(TurnFailed("timeout", "slow"))]
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))

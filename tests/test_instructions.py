@@ -10,10 +10,10 @@ from typing import Any
 
 import anyio
 import pytest
-from ledger.instructions.file import File
 
 from ledger.clock import ManualClock
 from ledger.db import Database
+from ledger.instructions.file import File
 from tests.conftest import Opener, Running
 from tests.scripted import ScriptedModel
 

@@ -2,8 +2,8 @@
 # ruff: noqa: RUF001 - dashes of all kinds are meant
 
 import re
-from collections.abc import Iterable
 
+from ledger.instructions.secrets import has_secret
 from ledger.instructions.structs import FoundTask, Problem
 
 MOST = 20
@@ -11,9 +11,10 @@ MOST = 20
 
 _DAYS = "day|week|month|weekday|monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 _WHEN = re.compile(
-    rf"\b(?:every|each) (?:\d+|other|few|half|hour|minute|morning|noon|afternoon|evening|night|{_DAYS})\b"
+    rf"\b(?:every|each) (?:\d+|other|few|half|hour|minute|morning|noon|afternoon|evening|night|{_DAYS})\b(?!-)"
     r"|\b(?:hourly|daily|nightly|weekly|monthly|(?:once|twice) (?:a|per) (?:day|week|month|hour))\b"
     r"|\bat \d{1,2}(?::\d{2})? ?(?:am|pm)\b"
+    r"|\btodos (?:los|os) d[ií]as\b|\bogni (?:giorno|ora|mattina|sera)\b|\bкажд(?:ый день|ое утро|ый час)\b"
     r"|\bcada (?:\d+|d[ií]a|hora|semana|mañana|noche|manhã)\b|\ba cada \d+|\bdiariamente\b"
     r"|\b(?:toute?s les|tous les|chaque) (?:\d+|jours?|heures?|matins?|soirs?|semaines?)"
     r"|\b(?:alle \d+|täglich|stündlich|wöchentlich|jeden (?:tag|morgen|abend))\b"
@@ -22,32 +23,23 @@ _WHEN = re.compile(
     re.IGNORECASE,
 )
 _HOURS = re.compile(
-    r"\d{1,2}:\d{2}\s*(?:[-–—~至到]|to|until|bis|à)\s*\d{1,2}:\d{2}"
+    r"\d{1,2}:\d{2}\s*(?:[-–—~至到]|to|until|and|bis|und|à|a|y)\s*\d{1,2}:\d{2}|\b\d{1,2} ?h à \d{1,2} ?h\b"
     r"|\b(?:quiet|active|working|business|office|sleeping|waking) hours\b|\blate night\b|\bdo not disturb\b"
     r"|静默(?:时段|时间)|免打扰",
     re.IGNORECASE,
 )
-_SECRET = re.compile(
-    r"\bsk-[A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bxox[abeprs]-[A-Za-z0-9-]{10,}"
-    r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{30,}|\b\d{8,10}:[A-Za-z0-9_-]{35}\b"
-    r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.|-----BEGIN [A-Z ]{0,30}PRIVATE KEY"
-    r"|\b[a-z]{2,12}://[^\s:/@]{1,64}:[^\s:/@]{3,64}@"
-    r"|(?:password|passwd|secret|api[_-]?key|access[_-]?token|auth[_-]?token|bearer)[\"']?\s{0,3}[:=\s]\s{0,3}[\"']?"
-    r"(?=[^\s\"']{0,80}\d)[A-Za-z0-9_\-./+]{12,}",
-    re.IGNORECASE,
-)
 
 
-def advice(lines: Iterable[str], tasks: list[FoundTask]) -> list[Problem]:
-    """Advice on prose outside of tasks, and warnings of secrets anywhere."""
+def advice(lines: list[str], visible: list[str], tasks: list[FoundTask]) -> list[Problem]:
+    """Warnings of secrets anywhere, and advice on prose outside of tasks; `visible` are the lines without comments."""
     in_tasks = {line for task in tasks for line in range(task.line, task.end_line + 1)}
     secrets: list[Problem] = []
     found: list[Problem] = []
-    for number, line in enumerate(lines, 1):
-        if _SECRET.search(line):
+    for number, (line, seen) in enumerate(zip(lines, visible, strict=True), 1):
+        if has_secret(line):
             secrets.append(_secret(number))
         if number not in in_tasks and len(found) < MOST:
-            found += _on_prose(number, line)
+            found += _on_prose(number, seen)
     return secrets + found
 
 

@@ -10,6 +10,7 @@ import yaml
 from msgspec import structs
 
 from ledger.hours import EVERY_DAY
+from ledger.instructions.secrets import shown
 from ledger.instructions.structs import FoundTask, Problem, Task
 from ledger.instructions.values import DAY_SECONDS, MEANT, READ, Unreadable
 
@@ -19,7 +20,7 @@ _SHOWN = 40
 _MARKER = re.compile(r"\s*tasks:\s*(?:\[\s*\])?\s*(?:#.*)?", re.IGNORECASE)
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)[\s#]*")
 _BULLET = re.compile(r"(\s*)[-*+](\s+)(?=\S)")
-_KEY = re.compile(r"([A-Za-z_][\w-]*)\s*:(?=\s|$)(.*)")
+_KEY = re.compile(r"(?P<quote>[\"']?)(?P<key>[^\W\d][\w -]*?)(?P=quote)\s*:(?=\s|$)(?P<value>.*)")
 
 
 class Block(NamedTuple):
@@ -106,12 +107,12 @@ def _entries(lines: list[str], start: int, end: int) -> list[_Entry]:
     if bullet is None or first is None:
         return []
     column = min((_indent(line) for line in lines[start + 1 : end] if line.strip()), default=0)
-    is_text = column > bullet.end() and first[2].strip()[:1] in ("|", ">", '"', "'")
-    entries = [_Entry(first[1], start + 1, [first[2]])]
+    is_text = column > bullet.end() and first["value"].strip()[:1] in ("|", ">", '"', "'")
+    entries = [_Entry(first["key"], start + 1, [first["value"]])]
     for number, line in enumerate(lines[start + 1 : end], start + 2):
         key = _KEY.fullmatch(line, column) if _indent(line) == column and not is_text else None
         if key is not None:
-            entries.append(_Entry(key[1], number, [key[2]]))
+            entries.append(_Entry(key["key"], number, [key["value"]]))
         else:
             entries[-1].lines.append(line[max(0, column - 1) :] if is_text else line[column:])
     return entries
@@ -187,13 +188,13 @@ def _yaml_reason(error: Exception) -> str:
 
 def _shown(entry: _Entry) -> str:
     text = entry.lines[0].strip() or (entry.lines[1].strip() if len(entry.lines) > 1 else "")
-    return repr(textwrap.shorten(text, _SHOWN, placeholder=" …")) if text else "it is empty"
+    return shown(textwrap.shorten(text, _SHOWN, placeholder=" …")) if text else "it is empty"
 
 
 def _unknown(entry: _Entry) -> Problem:
     near = MEANT.get(entry.key.lower()) or next(iter(difflib.get_close_matches(entry.key.lower(), READ, 1, 0.6)), None)
     fix = f"Perhaps you mean `{near}`." if near else f"Known keys are {', '.join(READ)}."
-    return Problem(entry.line, "warning", f"The key `{entry.key}` is unknown, so it does nothing.", fix)
+    return Problem(entry.line, "warning", f"The key {shown(entry.key)} is unknown, so it does nothing.", fix)
 
 
 def _missing(values: dict[str, Any], line: int) -> list[Problem]:
@@ -222,7 +223,10 @@ def _contradictions(values: dict[str, Any], entries: Iterable[_Entry], line: int
         message = "The window opens and closes at the same time, so the task never runs."
         problems.append(Problem(lines["window"], "warning", message, "Write two different times, such as 08:00-22:00."))
     elif window is not None and at is not None and not _within(at, window):
-        message = "`at` lies outside the window, so the task never runs."
+        skips = values.get("catch_up") == "skip"
+        message = "`at` lies outside the window, so the task " + (
+            "never runs." if skips else "waits for the window to open."
+        )
         problems.append(Problem(lines["at"], "warning", message, "Move one of both."))
     if at is not None and values.get("days", EVERY_DAY) != EVERY_DAY and seconds and seconds > 7 * DAY_SECONDS:
         message = "Of the days named, the interval leaves most out."
@@ -244,7 +248,7 @@ def _unique(found: list[FoundTask]) -> list[FoundTask]:
         if len(checked) >= MAX_TASKS:
             problem = Problem(task.line, "error", f"There are more than {MAX_TASKS} tasks.", "Keep fewer.")
         elif task.name is not None and task.name in first:
-            message = f"The name {task.name!r} is taken by the task on line {first[task.name]}, which stays in force."
+            message = f"The name {shown(task.name)} is taken by the task on line {first[task.name]}."
             problem = Problem(task.line, "error", message, "Give it another name.")
         elif task.name is not None:
             first[task.name] = task.line

@@ -5,10 +5,10 @@ from itertools import takewhile
 
 from msgspec import Struct
 
-from ledger.hours import EVERY_DAY, Hours, Window
+from ledger.hours import DAY_MINUTES, EVERY_DAY, Hours, Window, local_moment
 from ledger.instructions.advice import advice
 from ledger.instructions.structs import FoundTask, Problem, Reading, Section, Task
-from ledger.instructions.text import read
+from ledger.instructions.text import lines_of, read, visible_lines
 from ledger.instructions.values import clock_text, interval_text, schedule_text
 
 _SOME_WEEK = datetime(2026, 1, 5, tzinfo=UTC)
@@ -72,7 +72,7 @@ def lint(text: str, heart: Heart, carried: list[Task]) -> Lint:
 def problems(text: str, heart: Heart, last_good: dict[str, Task]) -> list[Problem]:
     """All that is odd about a text, by line."""
     reading = read(text)
-    found = [*reading.problems, *advice(text.split("\n"), reading.tasks)]
+    found = [*reading.problems, *advice(lines_of(text), visible_lines(text), reading.tasks)]
     for task in reading.tasks:
         found += task.problems
         if task.task is not None:
@@ -100,7 +100,7 @@ def never_open(task: Task, heart: Heart) -> bool:
 
 def task_hours(task: Task, timezone: str) -> Hours:
     """When a heartbeat may run a task, once it is due. Days bind one with a time of day by its slot alone."""
-    start, end = task.window or (0, 24 * 60)
+    start, end = task.window or (0, DAY_MINUTES)
     days = task.days if task.at is None else EVERY_DAY
     return Hours(start, end, task.tz or timezone, days)
 
@@ -110,27 +110,33 @@ def _week_of(hours: Hours) -> list[Window]:
 
 
 def _timing(task: Task, line: int, heart: Heart) -> list[Problem]:
+    """What is odd about when a task runs."""
     every = interval_text(int(heart.every.total_seconds()))
     found: list[Problem] = []
     if task.interval_seconds is not None and timedelta(seconds=task.interval_seconds) < heart.every:
         message = f"Its interval is finer than that of the heartbeat, which is {every}: it runs once a heartbeat."
-        found.append(
-            Problem(line, "warning", message, f"Write `interval: {every}`, or have the heartbeat come more often.")
-        )
+        fix = f"Write `interval: {every}`, or have the heartbeat come more often."
+        found.append(Problem(line, "warning", message, fix))
     if task.at is not None:
-        message = f"It runs in the first heartbeat at or after {clock_text(task.at)}: up to {every} later."
-        found.append(Problem(line, "advice", message, "Have the heartbeat come more often if that is too late."))
-    if task.window is not None and task.window[0] != task.window[1]:
-        length = timedelta(minutes=(task.window[1] - task.window[0]) % (24 * 60))
-        if timedelta(0) < length < heart.every:
-            message = (
-                f"The window is shorter than the heartbeat's interval of {every}: it may pass between two heartbeats."
-            )
-            found.append(Problem(line, "warning", message, "Widen the window."))
-        if never_open(task, heart):
-            message = "The window and the active hours have no moment in common, so the task never runs."
-            found.append(Problem(line, "warning", message, "Move one of both."))
+        found.append(
+            Problem(line, "advice", _lateness(task.at, task, heart, every), "Have the heartbeat come more often.")
+        )
+    length = timedelta(minutes=(task.window[1] - task.window[0]) % DAY_MINUTES) if task.window else timedelta(0)
+    if timedelta(0) < length < heart.every:
+        message = f"The window is shorter than the heartbeat's interval of {every}: it may pass between two heartbeats."
+        found.append(Problem(line, "warning", message, "Widen the window."))
+    if never_open(task, heart) and not (task.window and task.window[0] == task.window[1]):
+        message = "The task's window and days, and the active hours, have no moment in common, so it never runs."
+        found.append(Problem(line, "warning", message, "Move one of them."))
     return found
+
+
+def _lateness(at: int, task: Task, heart: Heart, every: str) -> str:
+    moment = local_moment(_SOME_WEEK.date(), at, task.tz or heart.hours.timezone)
+    first = f"It runs in the first heartbeat at or after {clock_text(at)}"
+    if heart.hours.never or heart.hours.is_open(moment):
+        return f"{first}: up to {every} later."
+    return f"{first}: once the active hours open, which are closed then."
 
 
 def _shown(found: FoundTask, last_good: Task | None) -> TaskShown:

@@ -11,7 +11,7 @@ from anyio import to_thread
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ledger.instructions.block import find_tasks, plain
+from ledger.instructions.block import Block, find_tasks, plain
 from ledger.instructions.structs import Item, Problem, Reading, Section, SectionName
 from ledger.instructions.templates import is_template
 
@@ -23,7 +23,8 @@ _SECTIONS: dict[str, SectionName] = {
 }
 _NUMBERED = re.compile(r"\d+\s*[.)\uff0e\u3001]\s*\S")
 _CHECKBOX = re.compile(r"\[[ xX]?\](?=\s|$)")
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+_TAG = re.compile(r"</?[a-zA-Z][\w-]*(?:\s[^<>]*)?/?>")
 _KEPT = 64
 _SHORT = 4_000
 _NESTED = 3
@@ -39,30 +40,41 @@ async def understand(text: str) -> Reading:
 @lru_cache(_KEPT)
 def read(text: str) -> Reading:
     """Understand a text: any text is valid, and what is odd about it is told as problems."""
-    lines = _lines(text)
+    lines = lines_of(text)
     tokens = _markdown.parse("\n".join(lines))
     view, problems = _without_comments(lines, tokens)
-    _blank(view, 0, _front_matter_end(view))
-    for fence in _fences(tokens):
-        _blank(view, fence[0], fence[0] + 1)
-        _blank(view, fence[1] - 1, fence[1] if _closes(lines, fence) else fence[1] - 1)
     view = [line.expandtabs(4) if line[:1].isspace() else line for line in view]
     block = find_tasks(view)
-    rest = list(view)
-    for number in block.markers:
-        _blank(rest, number - 1, number)
-    for task in block.tasks:
-        _blank(rest, task.line - 1, task.end_line)
     return Reading(
         tasks=block.tasks,
-        sections=list(_sections(_markdown.parse("\n".join(_masked(lines, view, tokens))), len(lines))),
-        has_work=_is_work("\n".join(rest)),
+        sections=list(_sections(_markdown.parse("\n".join(_headed(lines, view, tokens, problems))), len(lines))),
+        has_work=_is_work("\n".join(_beside(view, lines, tokens, block))),
         problems=problems + block.problems,
     )
 
 
-def _lines(text: str) -> list[str]:
+def lines_of(text: str) -> list[str]:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def visible_lines(text: str) -> list[str]:
+    """The lines of a text with its comments blanked out."""
+    lines = lines_of(text)
+    return _without_comments(lines, _markdown.parse("\n".join(lines)))[0]
+
+
+def _beside(view: list[str], lines: list[str], tokens: list[Token], block: Block) -> list[str]:
+    """The lines beside tasks, front matter and fence markers."""
+    rest = list(view)
+    _blank(rest, 0, _front_matter_end(view))
+    for number in block.markers:
+        _blank(rest, number - 1, number)
+    for task in block.tasks:
+        _blank(rest, task.line - 1, task.end_line)
+    for start, end in _fences(tokens):
+        _blank(rest, start, start + 1)
+        _blank(rest, end - 1, end if _closes(lines, (start, end)) else end - 1)
+    return rest
 
 
 def _blank(lines: list[str], start: int, end: int) -> None:
@@ -80,12 +92,15 @@ def _closes(lines: list[str], fence: tuple[int, int]) -> bool:
     return fence[1] - 1 > fence[0] and len(last) > 2 and set(last) in ({"`"}, {"~"})  # noqa: PLR2004 - three make a fence
 
 
-def _masked(lines: list[str], view: list[str], tokens: list[Token]) -> list[str]:
-    """The text without comments and front matter, its fences as they were: code holds no headings."""
-    masked = list(view)
+def _headed(lines: list[str], view: list[str], tokens: list[Token], problems: list[Problem]) -> list[str]:
+    """The lines to look for headings in: without comments and front matter, and with fences, whose code has none."""
+    headed = list(view)
+    _blank(headed, 0, _front_matter_end(view))
     for start, end in _fences(tokens):
-        masked[start:end] = lines[start:end]
-    return masked
+        headed[start:end] = lines[start:end]
+    for unclosed in problems:
+        headed[unclosed.line - 1] = headed[unclosed.line - 1].replace("<!--", "")
+    return headed
 
 
 def _without_comments(lines: list[str], tokens: list[Token]) -> tuple[list[str], list[Problem]]:
@@ -107,12 +122,11 @@ def _without_comments(lines: list[str], tokens: list[Token]) -> tuple[list[str],
 def _hide_code_spans(lines: list[str], tokens: list[Token]) -> None:
     """Make what code spans hold unrecognizable, each at its place, if it looks like a comment."""
     for token in tokens:
-        spans = {
-            child.content for child in token.children or [] if child.type == "code_inline" and "<!--" in child.content
-        }
-        for span in spans if token.map else ():
-            for index in range(*token.map or (0, 0)):
-                lines[index] = lines[index].replace(span, "x" * len(span))
+        if token.map and token.type in ("inline", "code_block"):
+            start, end = token.map
+            paragraph = "\n".join(lines[start:end])
+            if "<!--" in paragraph and "`" in paragraph:
+                lines[start:end] = _CODE_SPAN.sub(lambda span: span[0].replace("<!--", "xxxx"), paragraph).split("\n")
 
 
 def _comments(lines: list[str], offset: int) -> tuple[list[tuple[int, int, int]], list[Problem]]:

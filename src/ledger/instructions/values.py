@@ -64,9 +64,9 @@ def days(text: str) -> tuple[int, ...]:
     """The days of the week it names, Monday being 0."""
     chosen: set[int] = set()
     for part in re.split(r"[,\s]+", _DAY_WORDS.get(text.lower(), text).replace(" -", "-").replace("- ", "-").strip()):
-        first, _, last = part.partition("-")
+        first, dash, last = part.partition("-")
         start = _day(first)
-        end = _day(last) if last else start
+        end = _day(last) if dash else start
         chosen.update((start + step) % 7 for step in range((end - start) % 7 + 1))
     return tuple(sorted(chosen))
 
