@@ -14,9 +14,10 @@ import anyio
 import uvicorn
 from sqlalchemy.exc import DBAPIError
 
-from ledger import __version__, schema
+from ledger import __version__, commands, schema
 from ledger.app import Ledger, create_app, prepare_schema
 from ledger.db import Database
+from ledger.errors import LedgerError
 from ledger.settings import SettingError, Settings, load
 
 log = logging.getLogger("ledger")
@@ -24,6 +25,7 @@ log = logging.getLogger("ledger")
 _SECONDS_TO_ANSWER = 0.05
 _SECONDS_TO_END = 2
 _TICK_SECONDS = 0.1
+_MOST_DAYS = 366
 
 
 class Server(uvicorn.Server):
@@ -86,18 +88,42 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     for warning in warnings:
         log.warning(warning)
-    return _migrate(settings) if parsed.command == "migrate" else _serve(settings)
+    match parsed.command:
+        case "migrate":
+            return _migrate(settings)
+        case "explain":
+            return 0 if _succeeds(commands.explain(settings, parsed), settings) else 1
+        case "simulate":
+            return 0 if _succeeds(commands.simulated(settings, parsed), settings) else 1
+        case _:
+            return _serve(settings)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ledger", description="An always-on companion for conversation threads.")
     parser.add_argument("--version", action="version", version=f"ledger {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="run the API and the loops")
+    names = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = names.add_parser("serve", help="run the API and the loops")
     serve.add_argument("--host", help="address to listen on (CRT_HOST, 127.0.0.1)")
     serve.add_argument("--port", help="port to listen on (CRT_PORT, 8000)")
-    commands.add_parser("migrate", help="bring the database up to date")
+    names.add_parser("migrate", help="bring the database up to date")
+    explain = names.add_parser("explain", help="say why the next heartbeat of a thread will act, or will not")
+    explain.add_argument("thread", metavar="THREAD")
+    simulate = names.add_parser("simulate", help="say what heartbeats would do in the coming days; nothing is written")
+    simulate.add_argument("--days", type=_days, default=7.0, help="how many days, at most 366 (7)")
+    simulate.add_argument("--thread", action="append", default=[], help="a thread; may be repeated (all)")
+    simulate.add_argument("--instructions", metavar="FILE", help="follow this file in place of the one in force")
     return parser
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days <= _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"write a number of days, more than 0 and at most {_MOST_DAYS}")
+    return days
 
 
 def _migrate(settings: Settings) -> int:
@@ -111,7 +137,7 @@ def _succeeds(work: Coroutine[Any, Any, None], settings: Settings) -> bool:
     """Do something to the database; what goes wrong is said in one line."""
     try:
         asyncio.run(work)
-    except schema.SchemaError as error:
+    except (schema.SchemaError, LedgerError) as error:
         sys.stderr.write(f"ledger: {error}\n")
     except (DBAPIError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error

@@ -128,22 +128,16 @@ def _summary(found: Found) -> str:
 
 
 def _why(gate: gates.Gate, found: Found) -> str:
-    standing = found.standing
-    match gate.reason:
-        case "outside_hours":
-            return _hours(found)
-        case "instructions_empty" if standing.instructions.text is None:
-            return "There are no instructions, so it goes by what the thread shows."
-        case "instructions_empty" if gate.is_open:
-            return "The instructions hold work."
-        case "no_task_due":
-            return _work(found)
-        case "nothing_new" if gate.is_open:
-            return " ".join(_changes(found)) or "A task is due."
-        case "disabled" if gate.is_open:
-            return "It is switched on."
-        case reason:
-            return gates.SENTENCES[reason]
+    if gate.reason == "outside_hours":
+        return _hours(found)
+    if gate.reason == "no_task_due":
+        return _work(found)
+    if not gate.is_open:
+        return gates.SENTENCES[gate.reason]
+    if gate.reason == "instructions_empty":
+        exist = found.standing.instructions.text is not None
+        return "The instructions hold work." if exist else "There are none: it goes by what the thread shows."
+    return "It is switched on." if gate.reason == "disabled" else " ".join(_changes(found)) or "A task is due."
 
 
 def _hours(found: Found) -> str:

@@ -112,19 +112,19 @@ class Loop:
                     moment = self._clock.now() + self._tick
                 await self._clock.sleep_until(moment, woken)
 
-    async def run_once(self) -> None:
-        """Take every turn that is due now, and wait until none is under way."""
+    async def run_once(self) -> datetime:
+        """Take every turn that is due now, and wait until none is under way; returns the moment of the next pass."""
         now = self._clock.now()
         async with anyio.create_task_group() as tasks:
             while True:
                 woken = self._woken
-                again = await self._pass(tasks, now) <= now
+                moment = await self._pass(tasks, now)
                 if self._running:
                     await self._turn_ended.wait()
                 elif self._places.has_in_line(self):
                     await woken.wait()
-                elif not again and not woken.is_set():
-                    return  # and none has ended, with the next one due at once, while this pass looked
+                elif moment > now and not woken.is_set():
+                    return moment  # and none has ended, with the next one due at once, while this pass looked
 
     async def run_for_thread(self, thread_id: str, asked: str | None = None) -> RunDetail:
         """Take a thread's turn whether due or not, also while the loop is stopped, and leave its schedule alone.

@@ -1,6 +1,7 @@
 """Runs: written once at settle, folded while a loop keeps skipping for the same reason, read by many."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec import structs
 from sqlalchemy import ColumnElement, func, insert, select, update
@@ -60,6 +61,12 @@ async def decided(session: Session, thread_id: str, loop: LoopName, limit: int) 
     """The newest runs that decided or failed (not those that were skipped), newest first."""
     statement = _RUN.where(*_decided(thread_id, loop))
     return await session.all(statement.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit), Run)
+
+
+async def since(session: Session, loop: LoopName, moment: datetime) -> list[Run]:
+    """All runs of a loop that started at a moment or later, oldest first."""
+    statement = _RUN.where(RunRow.loop == loop, RunRow.started_at >= moment)
+    return await session.all(statement.order_by(RunRow.started_at, RunRow.id), Run)
 
 
 async def count_decided(session: Session, thread_id: str, loop: LoopName) -> int:

@@ -84,6 +84,11 @@ async def create(session: Session, new: NewThread, *, now: datetime) -> Thread:
     return thread
 
 
+async def ids(session: Session) -> list[str]:
+    """The ids of all threads."""
+    return list(await session.scalars(select(ThreadRow.id).order_by(ThreadRow.id)))
+
+
 async def ensure_default(session: Session, *, now: datetime) -> None:
     """Have the thread `default`."""
     values = {"title": "", "timezone": "UTC", "created_at": now} | dict.fromkeys(_COUNTS, 0)
