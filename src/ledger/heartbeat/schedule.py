@@ -59,6 +59,15 @@ def covered(anchor: datetime, every: timedelta, hours: Hours, slot: datetime, un
     return Covered(last, count)
 
 
+def moved(anchor: datetime, every: timedelta, hours: Hours, moment: datetime) -> datetime | None:
+    """Where a slot goes that is still owed at a moment at which the hours are closed; None if they never open."""
+    following = next_slot(anchor, every, hours, moment)
+    window = next(hours.windows(moment), None)
+    if following is None or window is None:
+        return None
+    return following if following < window.closes else window.opens
+
+
 def next_at(minutes: int, every_days: int, first_day: date, hours: Hours, after: datetime) -> datetime | None:
     """The first moment later than `after` at which the clocks of `hours` show so many minutes after midnight.
 

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select
 
 from ledger.columns import columns
 from ledger.db import Session
-from ledger.heartbeat.schedule import local_day, next_at, next_slot
+from ledger.heartbeat.schedule import local_day, moved, next_at, next_slot
 from ledger.heartbeat.tables import TaskRow
 from ledger.hours import EVERY_DAY, Hours
 from ledger.instructions.lint import task_hours
@@ -75,10 +75,11 @@ async def keep(session: Session, thread_id: str, series: Iterable[Series], *, na
 def follow(instructions: InForce, known: list[Series], beat: Beat) -> list[Followed]:
     """The tasks in force, with what is known of them; one that is new, or has another schedule, begins here."""
     before = {series.name: series for series in known}
-    return [
-        Followed(task, _caught_up(task, _series(task, before.get(task.name), instructions.saved_at, beat), beat))
-        for task in instructions.tasks
-    ]
+    followed: list[Followed] = []
+    for task in instructions.tasks:
+        series = _series(task, before.get(task.name), instructions.saved_at, beat)
+        followed.append(Followed(task, _in_window(task, _caught_up(task, series, beat), beat)))
+    return followed
 
 
 def is_due(followed: Followed, beat: Beat) -> bool:
@@ -139,6 +140,16 @@ def _runs_again(task: Task, known: Series, digest: str, beat: Beat) -> bool:
     if not task.once or known.slot is not None:
         return False
     return known.prompt_digest != digest or (known.outcome == "needs_model" and beat.has_model)
+
+
+def _in_window(task: Task, series: Series, beat: Beat) -> Series:
+    """Move a slot that has come while the task's window is closed, as the heartbeat's own are moved."""
+    hours = task_hours(task, beat.timezone)
+    is_owed = series.slot is not None and series.slot <= beat.slot
+    if task.interval_seconds is None or task.at is not None or not is_owed or hours.is_open(beat.slot):
+        return series
+    every = timedelta(seconds=task.interval_seconds)
+    return structs.replace(series, slot=moved(series.anchor_at, every, hours, beat.slot))
 
 
 def _caught_up(task: Task, series: Series, beat: Beat) -> Series:

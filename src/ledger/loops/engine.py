@@ -114,7 +114,7 @@ class Loop:
 
     async def run_once(self) -> datetime:
         """Take every turn that is due now, and wait until none is under way; returns the moment of the next pass."""
-        now = self._clock.now()
+        moment = now = self._clock.now()
         async with anyio.create_task_group() as tasks:
             while True:
                 woken = self._woken
@@ -124,7 +124,8 @@ class Loop:
                 elif self._places.has_in_line(self):
                     await woken.wait()
                 elif moment > now and not woken.is_set():
-                    return moment  # and none has ended, with the next one due at once, while this pass looked
+                    break  # and none has ended, with the next one due at once, while this pass looked
+        return moment
 
     async def run_for_thread(self, thread_id: str, asked: str | None = None) -> RunDetail:
         """Take a thread's turn whether due or not, also while the loop is stopped, and leave its schedule alone.

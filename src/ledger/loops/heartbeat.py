@@ -15,7 +15,7 @@ from ledger.heartbeat import config as configs
 from ledger.heartbeat import context as contexts
 from ledger.heartbeat import gates, model, rules, tasks
 from ledger.heartbeat.assess import Assessor, Standing
-from ledger.heartbeat.schedule import covered, next_slot
+from ledger.heartbeat.schedule import covered, moved, next_slot
 from ledger.heartbeat.tasks import Followed
 from ledger.heartbeat.token import acknowledged, without_token
 from ledger.hours import Hours
@@ -83,8 +83,7 @@ class Heartbeat:
             return min(facts.slot, following) if is_moved else following
         if facts.hours.is_open(facts.after):
             return facts.owed
-        window = next(facts.hours.windows(facts.after))
-        return following if following < window.closes else window.opens
+        return moved(facts.anchor_at, facts.every, facts.hours, facts.after)
 
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
         return Covered(*covered(facts.anchor_at, facts.every, facts.hours, slot, until))
