@@ -45,6 +45,7 @@ bench: .venv/.tests
 	$(BIN)/python benchmarks/claims.py
 	$(BIN)/python benchmarks/idle.py
 	$(BIN)/python benchmarks/history.py
+	$(BIN)/python benchmarks/simulate.py
 
 clean:
 	rm -rf .venv

@@ -136,7 +136,7 @@ def _migrate(settings: Settings) -> int:
 def _succeeds(work: Coroutine[Any, Any, None], settings: Settings) -> bool:
     """Do something to the database; what goes wrong is said in one line."""
     try:
-        asyncio.run(work)
+        anyio.run(lambda: work, backend_options={"use_uvloop": sys.platform != "win32"})
     except (schema.SchemaError, LedgerError) as error:
         sys.stderr.write(f"ledger: {error}\n")
     except (DBAPIError, OSError) as error:

@@ -3,13 +3,16 @@
 The real database is only read, and nobody is called.
 """
 
+import os
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import anyio
 import msgspec
+from anyio import create_task_group, to_process
 from msgspec import Struct, field, structs
 from sqlalchemy import Table, insert, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -37,6 +40,8 @@ from ledger.turns.tables import TurnRow
 
 _CHUNK = 1_000
 _EVER = 1_000 * 86_400.0
+MANY = 20
+"""How many days of threads are worth starting processes for."""
 _HEAVY = ("context", "prompt", "raw_answer", "decision", "instructions")
 """What runs keep for people to read, and no heartbeat does."""
 
@@ -93,20 +98,72 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 async def simulate(settings: Settings, source: Database, clock: Clock, request: Request) -> Simulation:
-    """Simulate heartbeats from now on. Raises `NotFound` for an unknown thread, `Invalid` for unusable instructions."""
+    """Simulate heartbeats from now on, many of them in a process for each core: no thread's touch another's.
+
+    Raises `NotFound` for an unknown thread, `Invalid` for unusable instructions.
+    """
     names = await _threads(source, request.thread_ids)
+    instructions.check(request.instructions or "")
+    groups = _groups(names, request.days)
+    parts: dict[int, Simulation] = {}
+    starts_at = clock.now()
+
+    async def simulate_group(index: int) -> None:
+        part = structs.replace(request, thread_ids=groups[index])
+        if len(groups) == 1:
+            parts[index] = await _simulate(settings, source, starts_at, part)
+        else:
+            parts[index] = await to_process.run_sync(_simulate_apart, settings, starts_at, part)
+
+    async with create_task_group() as tasks:
+        for index in range(len(groups)):
+            tasks.start_soon(simulate_group, index)
+    return _merged([parts[index] for index in sorted(parts)], names)
+
+
+def _groups(names: list[str], days: float) -> list[list[str]]:
+    count = min(len(names), os.cpu_count() or 1) if days * len(names) > MANY else 1
+    return [names[index::count] for index in range(count)]
+
+
+def _merged(parts: list[Simulation], names: list[str]) -> Simulation:
+    totals = {name: total for part in parts for name, total in part.totals.items()}
+    return Simulation(
+        starts_at=parts[0].starts_at,
+        ends_at=parts[0].ends_at,
+        beats=sorted((beat for part in parts for beat in part.beats), key=_order),
+        totals={name: totals[name] for name in names},
+        off=sorted(name for part in parts for name in part.off),
+    )
+
+
+def _order(beat: Beat) -> tuple[datetime, str]:
+    return beat.run.started_at, beat.run.thread_id
+
+
+def _simulate_apart(settings: Settings, starts_at: datetime, request: Request) -> Simulation:
+    """Simulate in a process of its own."""
+
+    async def run() -> Simulation:
+        async with _opened(settings.database_url) as source:
+            return await _simulate(settings, source, starts_at, request)
+
+    return anyio.run(run)
+
+
+async def _simulate(settings: Settings, source: Database, starts_at: datetime, request: Request) -> Simulation:
     with tempfile.TemporaryDirectory(prefix="ledger-simulation-") as folder:
         url = f"sqlite+aiosqlite:///{folder}/ledger.db"
         await schema.migrate(url)
-        await _copy(source, url, names)
+        await _copy(source, url, request.thread_ids)
         async with _opened(url) as copy:
-            simulated = ManualClock(clock.now())
-            await _instruct(settings, copy, simulated, request.instructions)
-            file = File(str(Path(folder) / "none.md"), copy, simulated)
+            clock = ManualClock(starts_at)
+            await _instruct(settings, copy, clock, request.instructions)
+            file = File(str(Path(folder) / "none.md"), copy, clock)
             # So that a pass says when the next turn is due, however far that is.
             patient = structs.replace(settings, tick_seconds=_EVER)
-            loops = build_loops(patient, copy, simulated, None, file)
-            return await _Rehearsal(settings, copy, simulated, loops, names).run(timedelta(days=request.days))
+            loops = build_loops(patient, copy, clock, None, file)
+            return await _Rehearsal(settings, copy, clock, loops, request.thread_ids).run(timedelta(days=request.days))
 
 
 class _Rehearsal:
@@ -126,11 +183,13 @@ class _Rehearsal:
         starts_at = self._clock.now()
         until = starts_at + length
         configs = await self._prepare()
+        async with self._db.read() as session:
+            before = {run.id for run in await runs.since(session, "heartbeat", starts_at)}
         moment = starts_at
         while moment <= until:
             self._clock.advance(moment - self._clock.now())
             moment = await self._heartbeat.run_once()
-        beats = await self._beats(starts_at, configs)
+        beats = await self._beats(starts_at, configs, before)
         off = [name for name, config in configs.items() if not config.enabled]
         totals = {name: Totals() for name in self._names}
         for beat in beats:
@@ -151,9 +210,9 @@ class _Rehearsal:
                 found[name] = await of_thread(session, name, turn, self._settings.heartbeat_seconds)
         return found
 
-    async def _beats(self, since: datetime, configs: dict[str, Config]) -> list[Beat]:
+    async def _beats(self, since: datetime, configs: dict[str, Config], before: set[str]) -> list[Beat]:
         async with self._db.read() as session:
-            found = await runs.since(session, "heartbeat", since)
+            found = [run for run in await runs.since(session, "heartbeat", since) if run.id not in before]
             inforce = {name: await _in_force(session, name) for name in self._names}
         beats: list[Beat] = []
         for run in found:
@@ -207,7 +266,6 @@ async def _instruct(settings: Settings, copy: Database, clock: ManualClock, text
     if text is None:
         await File(settings.heartbeat_md, copy, clock).follow()
         return
-    instructions.check(text)
     await understand(text)
     async with copy.write() as session:
         await instructions.save(session, text, source="api", now=clock.now())

@@ -23,14 +23,18 @@ class Agenda:
         self._work = work
         self._clock = clock
 
-    async def reschedule(self, session: Session, thread_id: str, turn: Turn | None) -> bool:
-        """Set when the thread is due next, after a write that may change it; say whether that changed anything."""
+    async def reschedule(self, session: Session, thread_id: str, turn: Turn | None, *, anew: bool = False) -> bool:
+        """Set when the thread is due next, after a write that may change it; say whether that changed anything.
+
+        `anew`: what was planned so far was planned by another interval or other hours.
+        """
         now = self._clock.now()
         if turn is None:
             turn = await turns.create(session, self._work.name, thread_id, now=now)
         if turn.leased(now):
             return False  # settling computes the schedule
-        slot = await self._owed(session, turn, now)
+        is_planned = turn.slot is not None and turn.slot > now
+        slot = await self._owed(session, structs.replace(turn, slot=None) if anew and is_planned else turn, now)
         if slot == turn.slot:
             return False
         await turns.schedule(session, turn, slot)
@@ -54,7 +58,7 @@ class Agenda:
             enabled=turn.enabled if enabled is UNSET else enabled,
             every_seconds=turn.every_seconds if every_seconds is UNSET else every_seconds,
         )
-        return await self.reschedule(session, thread_id, turn)
+        return await self.reschedule(session, thread_id, turn, anew=True)
 
     async def adopt_interval(self, db: Database) -> None:
         """Have a row for the loop, and reschedule what depends on its default interval if that has changed."""

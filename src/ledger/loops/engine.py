@@ -185,10 +185,10 @@ class Loop:
 
     async def _look(self, tasks: TaskGroup, now: datetime) -> datetime:
         async with self._db.read() as session:
-            wanted = await self._settling.is_wanted(session)
-            nearest = await turns.nearest(session, self.name) if wanted else None
-            is_due = nearest is not None and nearest <= now and not self._draining
-            due = await turns.count_due(session, self.name, now=now, most=self._places.total) if is_due else 0
+            found = await turns.outlook(session, self.name, now=now, most=self._places.total)
+        wanted = self.work.enabled if found.wanted is None else found.wanted
+        nearest = found.nearest if wanted else None
+        due = found.due if wanted and not self._draining else 0
         self._last_pass_at = now
         self._tell(wanted=wanted)
         if not wanted:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, case, func, insert, select, update
 
 from ledger.columns import columns, fresh_token
 from ledger.db import Session
-from ledger.turns.structs import LoopName, Turn
+from ledger.turns.structs import LoopName, Outlook, Turn
 from ledger.turns.tables import LoopRow, TurnRow
 
 _COLUMNS = columns(TurnRow, Turn)
@@ -44,16 +44,18 @@ async def schedule(session: Session, turn: Turn, slot: datetime | None) -> None:
     await session.execute(update(TurnRow).where(*_key(turn.loop, turn.thread_id)).values(values))
 
 
-async def nearest(session: Session, loop: LoopName) -> datetime | None:
-    """When the loop is due next, for whatever thread."""
-    statement = select(TurnRow.next_due_at).where(TurnRow.loop == loop, TurnRow.next_due_at.is_not(None))
-    return await session.scalar(statement.order_by(TurnRow.next_due_at).limit(1))
-
-
-async def count_due(session: Session, loop: LoopName, *, now: datetime, most: int) -> int:
-    """How many turns are due, counted no further than `most`."""
+async def outlook(session: Session, loop: LoopName, *, now: datetime, most: int) -> Outlook:
+    """Whether the loop should run, and what is due, counted no further than `most`."""
+    dated = select(TurnRow.next_due_at).where(TurnRow.loop == loop, TurnRow.next_due_at.is_not(None))
     due = select(TurnRow.thread_id).where(TurnRow.loop == loop, TurnRow.next_due_at <= now).limit(most)
-    return await session.scalar(select(func.count()).select_from(due.subquery())) or 0
+    statement = select(
+        select(LoopRow.wanted).where(LoopRow.loop == loop).scalar_subquery().label("wanted"),
+        dated.order_by(TurnRow.next_due_at).limit(1).scalar_subquery().label("nearest"),
+        select(func.count()).select_from(due.subquery()).scalar_subquery().label("due"),
+    )
+    found = await session.first(statement, Outlook)
+    assert found is not None  # noqa: S101 - it has no FROM
+    return found
 
 
 async def claim(session: Session, loop: LoopName, *, now: datetime, until: datetime, limit: int) -> list[Turn]:

@@ -49,6 +49,17 @@ class Turn(Struct, frozen=True):
         return default if self.every_seconds is None else timedelta(seconds=self.every_seconds)
 
 
+class Outlook(Struct, frozen=True):
+    """What a pass looks at."""
+
+    wanted: bool | None
+    """What a person said last: start (true), stop (false), or nothing yet (null)."""
+    nearest: datetime | None
+    """When the loop is due next, for whatever thread."""
+    due: int
+    """How many turns are due now."""
+
+
 class LoopState(Struct, frozen=True):
     """One loop of this service."""
 
