@@ -21,7 +21,10 @@ from ledger import schema
 from ledger.app import create_app
 from ledger.clock import ManualClock
 from ledger.db import Database
+from ledger.heartbeat.config import of_thread
 from ledger.insights import scorecards
+from ledger.instructions import store as instructions
+from ledger.instructions.structs import Version
 from ledger.settings import Settings
 from ledger.tables import METADATA
 from ledger.threads import store as threads
@@ -182,6 +185,10 @@ EARLIER = (
         ('old', 'reflection', true, :now, 0, 5, ''), ('old', 'personality', false, :now, 0, 5, ''),
         ('old', 'self_reply', true, :now, 0, 5, ''), ('old', 'heartbeat', true, :now, 0, 5, 'activity 4'),
         ('empty', 'reflection', true, :now, 0, 0, '')""",
+    """INSERT INTO heartbeat_configs VALUES
+        ('old', 'none', 9, 17, 'UTC', NULL, 500, 0.7, false),
+        ('empty', 'none', NULL, 0, 'UTC', NULL, 500, 0.7, false)""",
+    "INSERT INTO instructions (version, content, digest, saved_at) VALUES (1, '- Work', 'x', :now)",
 )
 """A database of the first schema, whose quiet loops had passed over all messages."""
 
@@ -230,3 +237,16 @@ async def test_an_upgrade_has_the_quiet_loops_read_what_they_had_passed_over(bla
         assert (await scorecards.current(session, "old")).messages == 3
     await db.close()
     assert read == {"reflection": 4, "personality": 0, "self_reply": 0, "heartbeat": 5}
+
+
+async def test_an_upgrade_keeps_whole_hours_and_the_instructions_in_force(blank_url: str) -> None:
+    await _migrated_from_first(blank_url)
+    db = Database(blank_url)
+    async with db.read() as session:
+        old = await of_thread(session, "old", None, 1800)
+        empty = await of_thread(session, "empty", None, 1800)
+        version = await instructions.newest(session)
+    await db.close()
+    assert (old.active_hours_start, old.active_hours_end) == (9, 17)
+    assert (empty.active_hours_start, empty.active_hours_end) == (None, 0)
+    assert version == Version(1, "- Work", START, "api", [])

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from ledger.instructions.block import Block, find_tasks, plain
-from ledger.instructions.structs import Item, Problem, Reading, Section, SectionName
+from ledger.instructions.structs import FoundTask, Item, Problem, Reading, Section, SectionName
 from ledger.instructions.templates import is_template
 
 _SECTIONS: dict[str, SectionName] = {
@@ -47,7 +47,7 @@ def read(text: str) -> Reading:
     block = find_tasks(view)
     return Reading(
         tasks=block.tasks,
-        sections=list(_sections(_markdown.parse("\n".join(_headed(lines, view, tokens, problems))), len(lines))),
+        sections=list(_sections(_headed(lines, view, tokens, problems), block.tasks)),
         has_work=_is_work("\n".join(_beside(view, lines, tokens, block))),
         problems=problems + block.problems,
     )
@@ -176,19 +176,21 @@ def _is_mapping(text: str) -> bool:
         return False
 
 
-def _sections(tokens: list[Token], line_count: int) -> Iterator[Section]:
+def _sections(lines: list[str], tasks: list[FoundTask]) -> Iterator[Section]:
+    tokens = _markdown.parse("\n".join(lines))
+    in_tasks = {line for task in tasks for line in range(task.line, task.end_line + 1)}
     headings = [
         (token.map[0], token.map[1], token.tag, following.content)
         for token, following in pairwise(tokens)
         if token.type == "heading_open" and token.level == 0 and token.map
     ]
-    items = list(_items(tokens))
-    lines = [item.line for item in items]
+    items = [item for item in _items(tokens) if item.line not in in_tasks]
+    places = [item.line for item in items]
     for index, (line, start, tag, title) in enumerate(headings):
         name = _SECTIONS.get(plain(title))
         if name is not None:
-            end = next((other for other, _, other_tag, _ in headings[index + 1 :] if other_tag <= tag), line_count)
-            yield Section(name, line + 1, end, items[bisect_right(lines, start) : bisect_right(lines, end)])
+            end = next((other for other, _, other_tag, _ in headings[index + 1 :] if other_tag <= tag), len(lines))
+            yield Section(name, line + 1, end, items[bisect_right(places, start) : bisect_right(places, end)])
 
 
 def _items(tokens: list[Token]) -> Iterator[Item]:

@@ -1,0 +1,124 @@
+"""HEARTBEAT_OK in what a model says: nothing to do, and nothing else is lost."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.actions import CommentAction, Decision, PostAction, VoteAction
+from ledger.clock import ManualClock
+from ledger.heartbeat.token import acknowledged, strip_token, without_token
+from tests.conftest import Running, on_sqlite
+from tests.scripted import ScriptedModel, act, post
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HEARTBEAT_OK",
+        "  HEARTBEAT_OK\n",
+        "HEARTBEAT_OK.",
+        "HEARTBEAT_OK!!!!",
+        "HEARTBEAT_OK---",
+        "HEARTBEAT_OK 🦊",
+        "**HEARTBEAT_OK**",
+        "_HEARTBEAT_OK_",
+        "`HEARTBEAT_OK`",
+        "# HEARTBEAT_OK",
+        "> HEARTBEAT_OK",
+        "- HEARTBEAT_OK",
+        '"HEARTBEAT_OK"',
+        "(HEARTBEAT_OK)",
+        "<b>HEARTBEAT_OK</b>",
+        '<p class="x"><code>HEARTBEAT_OK</code></p>',
+        "HEARTBEAT_OK HEARTBEAT_OK",
+    ],
+)
+def test_the_token_alone_in_any_dress_leaves_nothing(text: str) -> None:
+    assert strip_token(text) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("All is well. HEARTBEAT_OK", "All is well."),
+        ("All is well.\n\n**HEARTBEAT_OK**", "All is well."),
+        ("All is well.\n> HEARTBEAT_OK", "All is well."),
+        ("HEARTBEAT_OK (the well is dry)", "(the well is dry)"),
+        ("<code>HEARTBEAT_OK</code> the well is dry", "the well is dry"),
+        ("`HEARTBEAT_OK`\n\nThe well is dry.", "The well is dry."),
+        ('He said "fine" HEARTBEAT_OK', 'He said "fine"'),
+        ("3 HEARTBEAT_OK", "3"),
+        ("HEARTBEAT_OK!!!!!", "!!!!!"),
+        ("HEARTBEAT_OK 是", "是"),
+    ],
+)
+def test_what_stands_beside_the_token_is_kept(text: str, left: str) -> None:
+    assert strip_token(text) == (left, True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Reply HEARTBEAT_OK when done.", "HEARTBEAT_OKAY", "MY_HEARTBEAT_OK", "HEARTBEAT_OK_2", "heartbeat_ok"]
+)
+def test_a_text_without_the_token_at_an_end_is_left_alone(text: str) -> None:
+    assert strip_token(text) == (text, False)
+
+
+@given(st.text(), st.text(alphabet="abc !*<>_`-\n🦊"))
+def test_no_word_of_a_text_is_lost(before: str, after: str) -> None:
+    words = [word for word in (before + " " + after).split() if word.isalpha()]
+    left = strip_token(f"{before} HEARTBEAT_OK {after}").text
+    assert all(word in left for word in words)
+
+
+def test_an_answer_that_is_the_token_decides_nothing_and_one_with_more_says_so() -> None:
+    plain, more = acknowledged("**HEARTBEAT_OK**"), acknowledged("The well is dry. HEARTBEAT_OK")
+    assert plain is not None
+    assert more is not None
+    assert (plain.verdict, plain.actions, plain.summary) == ("nothing", [], "Nothing to do.")
+    assert (more.verdict, "kept in the run" in more.summary) == ("nothing", True)
+    assert "The well is dry." in more.reasoning
+    assert "well" not in more.summary
+    assert acknowledged("The well is dry.") is None
+
+
+def test_actions_stay_and_the_token_is_nowhere_a_person_could_see_it() -> None:
+    decision = Decision(
+        verdict="act",
+        reasoning="Why not.",
+        summary="HEARTBEAT_OK",
+        actions=[
+            PostAction(board="notes", title="Well", content="The well is dry.\n\nHEARTBEAT_OK"),
+            CommentAction(post_id="p", content="HEARTBEAT_OK"),
+            VoteAction(post_id="p", direction="up"),
+        ],
+    )
+    told, empty, vote = without_token(decision).actions
+    assert isinstance(told, PostAction)
+    assert isinstance(empty, CommentAction)
+    assert (told.content, empty.content, vote) == ("The well is dry.", "", decision.actions[2])
+
+
+@on_sqlite
+async def test_a_turn_with_the_token_is_decided_and_kept_as_it_was_said(
+    running: Running, model: ScriptedModel, clock: ManualClock
+) -> None:
+    del clock
+    model.says(
+        "HEARTBEAT_OK.",
+        "You have 3 letters. HEARTBEAT_OK",
+        act(post("Letters", "HEARTBEAT_OK")),
+        act(post("Letters", "HEARTBEAT_OK Three came.")),
+        "Three came.",
+    )
+    runs: list[dict[str, Any]] = []
+    for _ in range(5):
+        ran = await running.http.post("/api/threads/default/loops/heartbeat/run-now")
+        runs.append((await running.http.get(f"/api/runs/{ran.json()['id']}")).json())
+    assert [run["outcome"] for run in runs] == ["nothing", "nothing", "refused", "acted", "failed"]
+    assert runs[1]["raw_answer"] == "You have 3 letters. HEARTBEAT_OK"
+    assert "letters" not in runs[1]["summary"]
+    assert "content is empty" in runs[2]["actions"][0]["error"]
+    (written,) = (await running.http.get("/api/posts")).json()["items"]
+    assert written["content"] == "Three came."
