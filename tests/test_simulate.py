@@ -129,14 +129,13 @@ async def test_tasks_run_at_their_slots_and_their_calls_are_counted(
 
 
 async def test_many_days_are_shared_out_among_processes_and_put_together(
-    opened: Opener, settings: Settings, source: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    opened: Opener, settings: Settings, source: Database, clock: ManualClock
 ) -> None:
     async with threads(opened, "camp", "lake") as running:
         await instruct(running, TASKS)
     asked = Request(days=0.5, thread_ids=["lake", "camp"])
-    alone = await simulate(settings, source, clock, asked)
-    monkeypatch.setattr("ledger.simulate.MANY", 0)
-    shared = await simulate(settings, source, clock, asked)
+    alone = await simulate(settings, source, clock, asked, processes=1)
+    shared = await simulate(settings, source, clock, asked, processes=2)
     assert list(shared.totals) == ["lake", "camp"]
     assert shared.totals == alone.totals
     assert [structs.replace(beat.run, id="") for beat in shared.beats] == [

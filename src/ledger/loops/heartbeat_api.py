@@ -16,6 +16,7 @@ from ledger.heartbeat.structs import (
     Status,
     ThreadConfig,
 )
+from ledger.instructions.file import File
 from ledger.loops.api import Loops
 from ledger.loops.engine import Loop
 from ledger.loops.tasks import Tasks
@@ -84,8 +85,11 @@ class HeartbeatController(Controller):
         return _ran(await tasks.run(loops["heartbeat"].run_for_thread, thread_id))
 
     @get("/threads/{thread_id:str}/heartbeat/explain")
-    async def explain_heartbeat(self, thread_id: FromPath[str], explainer: Given[Explainer]) -> Explanation:
+    async def explain_heartbeat(
+        self, thread_id: FromPath[str], explainer: Given[Explainer], file: Given[File]
+    ) -> Explanation:
         """Why the next heartbeat will act or not: gates, changes, tasks, the next ten slots, and what it would cost."""
+        await file.follow()
         return await explainer.explain(thread_id)
 
     @get("/threads/{thread_id:str}/heartbeat/history")
