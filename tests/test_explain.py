@@ -113,7 +113,7 @@ async def test_it_is_said_when_there_is_no_heartbeat_at_all(running: Running) ->
     assert ("never open" in found["summary"], found["slots"], len(found["problems"])) == (True, [], 1)
     await running.heartbeat.stop()
     found = await explain(running)
-    assert (found["running"], found["summary"][:30]) == (False, "The heartbeat loop is stopped,")
+    assert (found["running"], found["summary"][:30]) == (False, "The heartbeat loop does not ru")
 
 
 @on_sqlite

@@ -111,7 +111,7 @@ async def test_every_seconds_is_read_as_every(running: Running) -> None:
         ("every_seconds", [59, 604_801]),
         ("target", ["first", "", "None", 0, False]),
         ("active_hours_start", [-1, 24, 1.5, "8", "24:00"]),
-        ("active_hours_end", [-1, 24, "24:01", "8:00", "25:00"]),
+        ("active_hours_end", [-1, 24, "24:01", "8.00", "25:00"]),
         ("timezone", ["Mars/Olympus", "", "UTC+1", 0]),
         ("model", ["", "m" * 201, 4]),
         ("max_tokens", [9, 32_001, 10.5, "500"]),

@@ -13,6 +13,7 @@ from ledger.db import Database
 from ledger.errors import Invalid
 from ledger.heartbeat.explain import Explainer
 from ledger.heartbeat.explanation import Explanation
+from ledger.instructions import store
 from ledger.settings import Settings
 from ledger.simulate import Beat, Request, Simulation, Totals, simulate
 
@@ -24,6 +25,11 @@ async def explain(settings: Settings, arguments: Namespace) -> None:
     async with _database(settings) as (db, clock):
         explainer = Explainer.of(settings, db, clock, has_provider=settings.has_provider)
         _print(_explained(await explainer.explain(arguments.thread)))
+        async with db.read() as session:
+            version = await store.newest(session)
+            is_news = _on_disk(settings) not in (None, version.content if version else None)
+        if is_news:
+            _print([f"The file {settings.heartbeat_md} holds another text, which a running service will take up."])
 
 
 async def simulated(settings: Settings, arguments: Namespace) -> None:
@@ -50,6 +56,11 @@ async def _database(settings: Settings) -> AsyncGenerator[tuple[Database, Clock]
         yield db, clock
     finally:
         await db.close()
+
+
+def _on_disk(settings: Settings) -> str | None:
+    path = Path(settings.heartbeat_md)
+    return path.read_bytes().decode("utf-8-sig", "replace") if path.is_file() else None
 
 
 def _refuse_missing(db: Database) -> None:
@@ -123,8 +134,9 @@ def _simulated(simulation: Simulation, took: float) -> Iterable[str]:
     tokens = sum(totals.prompt_tokens for totals in simulation.totals.values())
     yield ""
     yield (
-        f"{len(simulation.totals)} threads from {simulation.starts_at:%Y-%m-%d %H:%M} to "
-        f"{simulation.ends_at:%Y-%m-%d %H:%M} UTC: a model would have got {calls} calls with about {tokens:,} tokens. "
+        f"{_counted(len(simulation.totals), 'thread')} from {simulation.starts_at:%Y-%m-%d %H:%M} to "
+        f"{simulation.ends_at:%Y-%m-%d %H:%M} UTC: a model would have got {_counted(calls, 'call')} with about "
+        f"{tokens:,} tokens. "
         f"Simulated in {took:.1f} s, decided by rules; nothing was written."
     )
 
@@ -141,6 +153,10 @@ def _beat(beat: Beat) -> list[str]:
         "" if beat.prompt_tokens is None else f"{beat.prompt_tokens:,}",
         "" if run.outcome == "skipped" else run.summary,
     ]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _total(name: str, totals: Totals) -> list[str]:

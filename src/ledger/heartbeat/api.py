@@ -189,7 +189,7 @@ async def _file(db: Database, file: File, settings: Settings, file_problem: str 
         version = await store.newest(session)
     found = (await _lint(version.content, _default(settings), version.carried)).problems if version else []
     if file_problem is not None:
-        found = [*found, Problem(0, "error", file_problem)]
+        found = [*found, Problem(0, "error", file_problem, "Mend the file or its permissions, or save the text here.")]
     number = version.version if version else 0
     shown = InstructionsFile(
         content=version.content if version else "",

@@ -114,7 +114,7 @@ class Explainer:
 def _summary(found: Found) -> str:
     turn, reason = found.turn, found.standing.reason
     if not found.is_running:
-        return "The heartbeat loop is stopped, so no thread has a heartbeat."
+        return "The heartbeat loop does not run: start it, or set CRT_HEARTBEAT_LOOP_ENABLED where this is asked."
     if not turn.enabled:
         return gates.SENTENCES["disabled"]
     if turn.next_due_at is None:

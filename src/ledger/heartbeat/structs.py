@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ledger.instructions.structs import Mode, Problem
+from ledger.instructions.values import Unreadable, clock_time
 from ledger.runs.structs import ActionResult
 from ledger.turns.structs import Every
 
@@ -11,8 +12,7 @@ Target = Literal["none", "last"]
 """`last`: what it posts or comments is also said in the thread, as a message of origin `agent`."""
 
 Hour = Annotated[int, Meta(ge=0, le=23, description="A whole hour of the day, local to `timezone`.")]
-StartTime = Annotated[str, Meta(pattern=r"\A([01]\d|2[0-3]):[0-5]\d\Z", description="A time of day, such as 08:30.")]
-EndTime = Annotated[str, Meta(pattern=r"\A(([01]\d|2[0-3]):[0-5]\d|24:00)\Z", description="A time of day, or 24:00.")]
+TimeOfDay = Annotated[str, Meta(max_length=5, description="A time of day, such as 08:30.")]
 MaxTokens = Annotated[int, Meta(ge=10, le=32_000)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="An IANA time zone, such as Europe/Paris.")]
@@ -47,13 +47,21 @@ class ConfigChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     every_seconds: Every | UnsetType | None = UNSET
     """Another name of `every`."""
     target: Target | UnsetType | None = UNSET
-    active_hours_start: Hour | StartTime | UnsetType | None = UNSET
-    active_hours_end: Hour | EndTime | UnsetType | None = UNSET
+    active_hours_start: Hour | TimeOfDay | UnsetType | None = UNSET
+    active_hours_end: Hour | TimeOfDay | UnsetType | None = UNSET
     timezone: Zone | UnsetType | None = UNSET
     model: ModelName | UnsetType | None = UNSET
     max_tokens: MaxTokens | UnsetType | None = UNSET
     temperature: Temperature | UnsetType | None = UNSET
     dry_run: bool | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        for name, is_end in (("active_hours_start", False), ("active_hours_end", True)):
+            value = getattr(self, name)
+            try:
+                clock_time(value if isinstance(value, str) else "00:00", is_end=is_end)
+            except Unreadable as right:
+                raise ValueError(f"`{name}` is not understood: {value!r}; {right}, or a whole hour, 0 to 23") from None
 
 
 class ThreadConfig(Struct, frozen=True):

@@ -81,9 +81,9 @@ def problems(text: str, heart: Heart, last_good: dict[str, Task]) -> list[Proble
             message = f"The task {task.name!r} has errors: its last good form stays in force."
             found.append(Problem(task.line, "warning", message, f"That is: {schedule_text(last_good[task.name])}."))
     if reading.is_empty:
-        found.append(
-            Problem(0, "warning", "There is no work in it, so heartbeats do nothing.", "Write a checklist or tasks.")
-        )
+        found = [problem for problem in found if problem.severity != "advice"]  # on prose that nobody follows
+        message = "There is no work in it, so heartbeats do nothing."
+        found.append(Problem(0, "warning", message, "Write a checklist or tasks."))
     return sorted(found, key=lambda problem: problem.line)
 
 
