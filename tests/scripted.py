@@ -28,6 +28,11 @@ QUIET: dict[str, dict[str, object]] = {
 """For each kind of request the answer that does nothing."""
 
 
+def useless(step: Step, reason: str) -> list[Step]:
+    """The steps of a turn that fails for a reason: an answer that is no value is asked for twice."""
+    return [step] * (2 if reason == "answer_invalid" else 1)
+
+
 def act(*actions: dict[str, object], summary: str = "Did something.") -> dict[str, object]:
     """An answer that acts."""
     return {"verdict": "act", "reasoning": "It is time.", "summary": summary, "actions": list(actions), "tasks": []}
@@ -88,4 +93,4 @@ class Paused:
         return msgspec.json.encode(self._answer).decode()
 
 
-__all__ = ["NOTHING", "ModelError", "Paused", "ScriptedModel", "act", "post"]
+__all__ = ["NOTHING", "ModelError", "Paused", "ScriptedModel", "act", "post", "useless"]

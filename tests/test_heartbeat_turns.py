@@ -9,6 +9,7 @@ import pytest
 
 from ledger.clock import ManualClock
 from ledger.llm import ChatRequest, ModelError
+from ledger.loops.asking import ASKED_AGAIN
 from tests.conftest import START, Opener, Running, on_sqlite
 from tests.scripted import NOTHING, Paused, ScriptedModel, act, post
 from tests.toy import eventually
@@ -392,7 +393,7 @@ async def test_an_answer_that_is_no_decision_fails_the_turn_and_writes_nothing(
     for name, wrong in WRONG.items():
         with subtests.test(name):
             (await running.http.delete("/api/threads/default")).raise_for_status()
-            model.says(wrong, act(post("Better")))
+            model.says(wrong, wrong, act(post("Better")))
             await _say(running, "Hello.")
             clock.advance(HALF_HOUR)
             await running.heartbeat.run_once()
@@ -496,10 +497,11 @@ async def test_a_run_holds_everything_that_led_to_it(
 async def test_a_failed_run_holds_the_answer_as_it_came(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
-    model.says("Sure! \x00 Here you go: nothing.")
+    said = "Sure! \x00 Here you go: nothing."
+    model.says(said, said)
     clock.advance(HALF_HOUR)
     await running.heartbeat.run_once()
     (listed,) = await _runs(running)
     run = (await running.http.get(f"/api/runs/{listed['id']}")).json()
-    assert (run["outcome"], run["raw_answer"], run["decision"]) == ("failed", "Sure! \x00 Here you go: nothing.", None)
+    assert (run["outcome"], run["raw_answer"], run["decision"]) == ("failed", f"{said}{ASKED_AGAIN}{said}", None)
     assert run["prompt"]

@@ -9,11 +9,14 @@ from typing import Any, cast
 import anyio
 import msgspec
 import pytest
+from anyio.abc import SocketStream
+from msgspec import structs
 
 from ledger.actions import Decision
+from ledger.answers import read_answer
 from ledger.clock import ManualClock
 from ledger.heartbeat.model import SCHEMA
-from ledger.llm import ChatAnswer, ChatMessage, ChatRequest, ModelError, OpenAICompatible, read_answer
+from ledger.llm import ChatAnswer, ChatMessage, ChatRequest, ModelError, OpenAICompatible
 from tests import provider as stub
 from tests.provider import Mode, Provider, error, http, provider_running, says
 from tests.scripted import NOTHING, act, post
@@ -299,3 +302,65 @@ def _passes(value: object, schema: dict[str, Any]) -> bool:
     except AssertionError:
         return False
     return True
+
+
+def _refusing(word: str, *, unless: str | None = None) -> Mode:
+    """An endpoint that refuses requests in which a word stands."""
+
+    async def answer(stream: SocketStream, request: dict[str, Any]) -> None:
+        refused = word in msgspec.json.encode(request).decode() and (unless is None or unless not in request)
+        wanted = f"Unsupported parameter: '{word}'." + (f" Use '{unless}' instead." if unless else "")
+        await (stub.error(400, wanted) if refused else says("Yes."))(stream, request)
+
+    return answer
+
+
+async def test_an_endpoint_without_schemas_is_asked_for_json_and_told_the_schema(
+    provider: Provider, llm: OpenAICompatible
+) -> None:
+    provider.mode = _refusing("json_schema")
+    assert (await llm.complete(REQUEST)).text == "Yes."
+    assert [request["response_format"]["type"] for request in provider.requests] == ["json_schema", "json_object"]
+    assert '"additionalProperties":false' in provider.requests[1]["messages"][0]["content"]
+    assert (await llm.complete(REQUEST)).text == "Yes."
+    assert len(provider.requests) == 3  # what it can do is remembered
+
+
+async def test_an_endpoint_without_any_format_is_asked_in_words(provider: Provider, llm: OpenAICompatible) -> None:
+    provider.mode = _refusing("response_format")
+    assert (await llm.complete(REQUEST)).text == "Yes."
+    assert len(provider.requests) == 3
+    assert "response_format" not in provider.requests[2]
+
+
+async def test_a_reasoning_model_gets_its_own_limit_and_no_temperature(
+    provider: Provider, llm: OpenAICompatible
+) -> None:
+    provider.mode = _refusing("max_tokens", unless="max_completion_tokens")
+    assert (await llm.complete(REQUEST)).text == "Yes."
+    assert provider.requests[1]["max_completion_tokens"] == REQUEST.max_tokens
+    assert "max_tokens" not in provider.requests[1]
+    provider.mode = _refusing("temperature")
+    assert (await llm.complete(REQUEST)).text == "Yes."
+    assert "temperature" not in provider.requests[-1]
+    assert "max_completion_tokens" in provider.requests[-1]
+
+
+async def test_what_one_model_cannot_do_is_not_held_against_another(provider: Provider, llm: OpenAICompatible) -> None:
+    provider.mode = _refusing("json_schema")
+    await llm.complete(REQUEST)
+    await llm.complete(structs.replace(REQUEST, model="other"))
+    assert [request["response_format"]["type"] for request in provider.requests] == ["json_schema", "json_object"] * 2
+
+
+async def test_a_complaint_about_something_else_is_an_error_at_once(provider: Provider, llm: OpenAICompatible) -> None:
+    provider.mode = stub.error(400, "This model's maximum context length is 8192 tokens.")
+    with pytest.raises(ModelError, match="maximum context length"):
+        await llm.complete(REQUEST)
+    assert len(provider.requests) == 1
+
+
+async def test_what_is_said_to_a_tool_nobody_offered_is_the_answer(provider: Provider, llm: OpenAICompatible) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "decide", "arguments": '{"verdict": "nothing"}'}}
+    provider.mode = says(None, tool_calls=[call])
+    assert (await llm.complete(REQUEST)).text == '{"verdict": "nothing"}'

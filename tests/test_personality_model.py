@@ -10,7 +10,7 @@ import pytest
 
 from ledger.clock import ManualClock
 from tests.conftest import START, Opener, Running, on_sqlite
-from tests.scripted import ModelError, Paused, ScriptedModel
+from tests.scripted import ModelError, Paused, ScriptedModel, useless
 
 INTERVAL = timedelta(seconds=1200)
 PROFILE = "/api/threads/default/profile"
@@ -183,7 +183,7 @@ async def test_what_has_no_evidence_of_new_messages_of_the_person_is_rejected_an
 async def test_a_model_that_fails_leaves_nothing_and_later_everything_is_learned_once(
     alone: Running, model: ScriptedModel, clock: ManualClock, broken: str | Exception, reason: str
 ) -> None:
-    model.says(broken, broken, _proposes(_proposal("humor", 1.0, 2)), to="proposals")
+    model.says(*useless(broken, reason) * 2, _proposes(_proposal("humor", 1.0, 2)), to="proposals")
     await _say(alone, "m1", "m2")
     clock.advance(INTERVAL)
     for attempt in (1, 2):

@@ -75,8 +75,9 @@ async def test_a_failed_call_is_recorded_and_the_slot_stays_owed(
             slot = clock.now()
             await served.heartbeat.run_once()
 
-            await _assert_failed(served, provider, clock, slot, reason, sentence)
-            await _assert_settled_when_well(served, provider, clock, slot)
+            calls = 2 if reason == "answer_invalid" else 1  # a useless answer is told to the model once
+            await _assert_failed(served, provider, clock, slot, reason, sentence, calls)
+            await _assert_settled_when_well(served, provider, clock, slot, calls)
 
 
 @pytest.mark.parametrize("mode", ENDLESS.values(), ids=ENDLESS)
@@ -161,9 +162,9 @@ async def test_a_person_who_asks_by_hand_reads_what_went_wrong(served: Running, 
 
 
 async def _assert_failed(
-    running: Running, provider: Provider, clock: ManualClock, slot: datetime, reason: str, sentence: str
+    running: Running, provider: Provider, clock: ManualClock, slot: datetime, reason: str, sentence: str, calls: int = 1
 ) -> None:
-    assert len(provider.requests) == 1
+    assert len(provider.requests) == calls
     (run,) = await _runs(running)
     assert (run["outcome"], run["reason"], run["slots"], run["actions"]) == ("failed", reason, 0, [])
     assert sentence in run["error"]
@@ -175,10 +176,12 @@ async def _assert_failed(
     assert clock.now() < _moment(turn["next_due_at"]) <= clock.now() + timedelta(seconds=36)
 
 
-async def _assert_settled_when_well(running: Running, provider: Provider, clock: ManualClock, slot: datetime) -> None:
+async def _assert_settled_when_well(
+    running: Running, provider: Provider, clock: ManualClock, slot: datetime, calls: int = 1
+) -> None:
     provider.mode = says(act(post("Plans", "They want to go camping.")))
     clock.advance(_moment((await _turn(running))["next_due_at"]) - clock.now())
-    await provider.asked(2)  # by the loop itself, which lives
+    await provider.asked(calls + 1)  # by the loop itself, which lives
     await running.heartbeat.run_once()
     settled, _ = await _runs(running)
     assert (settled["outcome"], settled["slots"], settled["attempt"]) == ("acted", 1, 1)

@@ -16,7 +16,7 @@ from ledger.journal.tables import EntryRow
 from ledger.runs.tables import RunRow
 from ledger.tokens import count_tokens
 from tests.conftest import Running, on_sqlite
-from tests.scripted import ModelError, Paused, ScriptedModel, Step
+from tests.scripted import ModelError, Paused, ScriptedModel, Step, useless
 from tests.toy import eventually
 
 MINUTE = timedelta(minutes=1)
@@ -213,7 +213,7 @@ async def test_a_model_that_fails_leaves_nothing_and_everything_is_learned_once_
 
 async def _learns_later(running: Running, model: ScriptedModel, clock: ManualClock, answer: Step, reason: str) -> None:
     await _say(running, "The boat needs paint.", "I paint the boat on Sunday.")
-    model.says(answer, answer, finds(insight("They paint.", 1)), to="findings")
+    model.says(*useless(answer, reason) * 2, finds(insight("They paint.", 1)), to="findings")
     await _reflect(running, clock)
     slot = (await _get(running, LOOP))["next_slot"]
     await _reflect(running, clock)

@@ -17,7 +17,7 @@ from ledger.journal.store import Draft, Pen
 from ledger.loops import Loop, Waker
 from ledger.threads import store as threads
 from tests.conftest import START, Opener, Running, on_sqlite
-from tests.scripted import ModelError, Paused, ScriptedModel, Step, act, post
+from tests.scripted import ModelError, Paused, ScriptedModel, Step, act, post, useless
 
 THREAD = "/api/threads/default"
 JOURNAL = f"{THREAD}/journal"
@@ -195,7 +195,7 @@ async def test_an_answer_that_cannot_be_used_fails_the_turn_and_the_entry_is_ans
     for name, (step, reason) in WRONG.items():
         with subtests.test(name):
             (await alone.http.delete(THREAD)).raise_for_status()
-            model.says(step, _reply("Yes."), to="answer")
+            model.says(*useless(step, reason), _reply("Yes."), to="answer")
             entry = await _write(alone, chance=1.0, now=clock.now())
             clock.advance(HALF_HOUR)
             await _loop(alone).run_once()

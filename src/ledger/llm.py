@@ -1,14 +1,13 @@
 """The model, behind one small port: an OpenAI-compatible endpoint, awaited, with a limit on every call."""
 
 import importlib
-import re
 from datetime import timedelta
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, cast
 
 import anyio
 import anyio.to_thread
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ledger.clock import Clock
 from ledger.db import outside_transaction
@@ -17,21 +16,15 @@ CONNECT_SECONDS = 5.0
 """How long a connection to the provider may take to open."""
 
 _SHOWN = 300
+_COMPLAINTS = (400, 404, 422, 501)
+"""With these, endpoints refuse what they do not know of a request."""
+
 _IMPOSSIBLE_TOKENS = 2**31
 _NO_KEY = "none"  # local servers ask for no key, but the client insists on one
-
-_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
-_FENCED = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n\s*```", re.DOTALL)
-
-T = TypeVar("T")
 
 
 class ModelError(Exception):
     """The provider gave no usable answer: it could not be reached, refused, or sent something else."""
-
-
-class AnswerInvalid(ValueError):
-    """A model's answer that is not what was asked for."""
 
 
 class ChatMessage(Struct, frozen=True):
@@ -55,6 +48,8 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
     prompt_tokens: int | None
     completion_tokens: int | None
     latency: timedelta
+    cut_off: bool = False
+    """It ended because it had reached `max_tokens`."""
 
 
 class LLM(Protocol):
@@ -65,9 +60,24 @@ class LLM(Protocol):
     async def close(self) -> None: ...
 
 
+class _Function(Struct):
+    arguments: str = ""
+
+
+class _ToolCall(Struct):
+    function: _Function | None = None
+
+
 class _Message(Struct):
     content: str | None = None
     refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+    @property
+    def text(self) -> str:
+        """What it says; some models call a tool nobody offered, and say it there."""
+        calls = [call.function.arguments for call in self.tool_calls or [] if call.function]
+        return self.content or "\n".join(calls)
 
 
 class _Choice(Struct):
@@ -88,6 +98,29 @@ class _Completion(Struct):
     model: str | None = None
 
 
+class Dialect(Struct, frozen=True):
+    """What of a request an endpoint understands; the first is tried first, and what it refuses is left out."""
+
+    form: Literal["json_schema", "json_object", "text"] = "json_schema"
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    has_temperature: bool = True
+
+    def simpler(self, complaint: str) -> "Dialect | None":
+        """The dialect to try after an endpoint has complained; None if the complaint is about something else."""
+        said = complaint.lower()
+        if self.limit == "max_tokens" and "max_completion_tokens" in said:
+            return structs.replace(self, limit="max_completion_tokens")
+        if self.has_temperature and "temperature" in said:
+            return structs.replace(self, has_temperature=False)
+        if any(word in said for word in ("response_format", "json_schema", "json_object", "structured output")):
+            following: dict[str, Dialect] = {
+                "json_schema": structs.replace(self, form="json_object"),
+                "json_object": structs.replace(self, form="text"),
+            }
+            return following.get(self.form)
+        return None
+
+
 class OpenAICompatible:
     """OpenAI, Ollama, vLLM and whoever else speaks chat completions at `base_url`."""
 
@@ -101,6 +134,8 @@ class OpenAICompatible:
         self._openai: Any = None
         self._raw: Any = None
         self._client: Any = None
+        self._dialects: dict[str, Dialect] = {}
+        """By model, as far as the endpoint has complained."""
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
         outside_transaction("a model call")
@@ -108,8 +143,7 @@ class OpenAICompatible:
         began = self._clock.now()
         try:
             with self._clock.deadline(self._timeout):
-                # The raw response, because the client's own typed one costs more than all the rest of a call.
-                response = await client.post("/chat/completions", cast_to=self._raw, body=_body(request))
+                response = await self._post(client, request)
         except self._openai.APIStatusError as error:
             raise ModelError(_status(error)) from error
         except self._openai.APITimeoutError as error:
@@ -121,6 +155,19 @@ class OpenAICompatible:
         except TimeoutError:
             raise ModelError(f"The provider did not answer within {self._timeout.total_seconds():g} s.") from None
         return _answer(request, response.content, self._clock.now() - began)
+
+    async def _post(self, client: Any, request: ChatRequest) -> Any:  # noqa: ANN401 - openai is imported late
+        """Post the request in the simplest dialect that the endpoint has asked for so far."""
+        while True:
+            dialect = self._dialects.get(request.model, Dialect())
+            try:
+                # The raw response, because the client's own typed one costs more than all the rest of a call.
+                return await client.post("/chat/completions", cast_to=self._raw, body=_body(request, dialect))
+            except self._openai.APIStatusError as error:
+                simpler = dialect.simpler(error.response.text) if error.status_code in _COMPLAINTS else None
+                if simpler is None:
+                    raise
+                self._dialects[request.model] = simpler
 
     async def close(self) -> None:
         if self._client is not None:
@@ -140,22 +187,6 @@ class OpenAICompatible:
                     http_client=self._openai.DefaultAioHttpClient(),
                 )
         return self._client
-
-
-def read_answer(text: str, kind: type[T], what: str) -> T:
-    """The value in a model's answer, also inside a code fence or after thoughts.
-
-    `what` names it in the error. Raises `AnswerInvalid`.
-    """
-    answer = _THOUGHTS.sub("", text).strip()
-    if fenced := _FENCED.fullmatch(answer):
-        answer = fenced[1].strip()
-    if not answer:
-        raise AnswerInvalid("The model's answer is empty.")
-    try:
-        return msgspec.json.decode(answer, type=kind)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise AnswerInvalid(f"The model's answer is not {what}: {error}") from None
 
 
 def strict_schema(kind: object) -> dict[str, Any]:
@@ -185,17 +216,30 @@ def _strict(node: Any) -> Any:  # noqa: ANN401 - JSON
     return strict
 
 
-def _body(request: ChatRequest) -> dict[str, Any]:
-    return {
+def _body(request: ChatRequest, dialect: Dialect) -> dict[str, Any]:
+    body: dict[str, Any] = {
         "model": request.model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": request.schema_name, "strict": True, "schema": request.schema},
-        },
+        "messages": _messages(request, dialect),
+        dialect.limit: request.max_tokens,
     }
+    if dialect.has_temperature:
+        body["temperature"] = request.temperature
+    if dialect.form == "json_schema":
+        schema = {"name": request.schema_name, "strict": True, "schema": request.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif dialect.form == "json_object":
+        body["response_format"] = {"type": "json_object"}
+    return body
+
+
+def _messages(request: ChatRequest, dialect: Dialect) -> list[dict[str, str]]:
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    if dialect.form != "json_schema":
+        # Where the endpoint does not hold the model to the schema, the prompt does, first since it never changes.
+        schema = msgspec.json.encode(request.schema).decode()
+        asked = f"Answer with one JSON object and nothing else. It follows this JSON schema:\n{schema}"
+        messages[0]["content"] = f"{asked}\n\n{messages[0]['content']}"
+    return messages
 
 
 def _status(error: Any) -> str:  # noqa: ANN401 - openai is imported late
@@ -215,7 +259,8 @@ def _answer(request: ChatRequest, raw: bytes, latency: timedelta) -> ChatAnswer:
         raise ModelError(f"The model refused: {message.refusal[:_SHOWN]}")
     usage = completion.usage or _Usage()
     return ChatAnswer(
-        text=message.content or "",
+        text=message.text,
+        cut_off=completion.choices[0].finish_reason == "length",
         model=completion.model or request.model,
         prompt_tokens=_count(usage.prompt_tokens),
         completion_tokens=_count(usage.completion_tokens),

@@ -1,13 +1,16 @@
 """Deciding by a model: the prompt it gets, and its answer read back."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
-from ledger.actions import MAX_ACTIONS, Decision
+from ledger.actions import MAX_ACTIONS, Action, Decision
+from ledger.answers import read_whole
 from ledger.heartbeat.context import Context
 from ledger.heartbeat.structs import Config
+from ledger.heartbeat.token import acknowledged
 from ledger.instructions.structs import Task
 from ledger.llm import ChatMessage, ChatRequest, strict_schema
 from ledger.tokens import count_tokens
@@ -64,6 +67,24 @@ def build_request(
         schema_name="decision",
         schema=SCHEMA,
     )
+
+
+def meant(answer: str) -> Decision | None:
+    """The decision of an answer that is none by its form: HEARTBEAT_OK, or a single action; None if it is neither."""
+    acknowledgement = acknowledged(answer)
+    if acknowledgement is not None:
+        return acknowledgement
+    single = cast("Action | _Rest | None", read_whole(answer, cast("Any", Action | _Rest)))
+    if single is None:
+        return None
+    why = "It answered with a single action, and gave no reason."
+    if isinstance(single, _Rest):
+        return Decision(verdict="nothing", reasoning=why, summary="Nothing to do.", actions=[])
+    return Decision(verdict="act", reasoning=why, summary=f"One {single.kind}.", actions=[single])
+
+
+class _Rest(Struct, tag_field="action", tag="nothing"):
+    """The single action that is none."""
 
 
 def prompt_tokens(request: ChatRequest) -> int:

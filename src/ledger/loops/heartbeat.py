@@ -17,7 +17,7 @@ from ledger.heartbeat import gates, model, rules, tasks
 from ledger.heartbeat.assess import Assessor, Standing
 from ledger.heartbeat.schedule import covered, moved, next_slot
 from ledger.heartbeat.tasks import Followed
-from ledger.heartbeat.token import acknowledged, without_token
+from ledger.heartbeat.token import without_token
 from ledger.hours import Hours
 from ledger.instructions.file import File
 from ledger.llm import LLM
@@ -140,7 +140,7 @@ class Heartbeat:
         request = model.build_request(
             seen.config, chosen, seen.instructions.text, context, due=due, now=run.started_at, asked=run.asked
         )
-        return without_token(await ask(self._llm, request, record, Decision, "a decision", acknowledged))
+        return without_token(await ask(self._llm, request, record, Decision, "a decision", model.meant))
 
 
 class Sighting(Struct, frozen=True):

@@ -107,7 +107,7 @@ class RunDetail(Run, frozen=True, kw_only=True):
     context: Annotated[Any, Meta(description="What it was shown of the thread and the ledger.")] = None
     prompt: Annotated[Any, Meta(description="The messages sent to the model.")] = None
     raw_answer: str | None = None
-    """The model's answer as it came."""
+    """The model's answer as it came; both, with a line between them, where it was asked again."""
     decision: Annotated[Any, Meta(description="The decision as it was understood.")] = None
 
 

@@ -1,0 +1,95 @@
+"""A value in a model's answer, however it is wrapped: in thoughts, prose, a fence, or with a comma too many."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_THOUGHTS_END = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n\s*```", re.DOTALL)
+_STRING_OR_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])', re.DOTALL)
+_MOST_OBJECTS = 100
+
+
+class AnswerInvalid(ValueError):
+    """A model's answer that is not what was asked for."""
+
+
+def read_answer(text: str, kind: type[T], what: str) -> T:
+    """The one value in an answer; `what` names it in the error. Raises `AnswerInvalid`.
+
+    An answer that holds two different ones is refused: one of them may be quoted from what people wrote.
+    """
+    spoken = _THOUGHTS.sub("", text).strip()
+    if not spoken:
+        raise AnswerInvalid("The model's answer is empty.")
+    # Some begin their thoughts without a mark; but an end mark may also stand in what they write.
+    behind = _THOUGHTS_END.sub("", spoken).strip()
+    found, error = _values(behind, kind)
+    if not found and behind != spoken:
+        found, error = _values(spoken, kind)
+    if len(found) > 1:
+        raise AnswerInvalid(f"The model's answer holds {len(found)} different values, each of which could be {what}.")
+    if not found:
+        raise AnswerInvalid(f"The model's answer is not {what}: {error}")
+    return found[0]
+
+
+def read_whole(text: str, kind: type[T]) -> T | None:
+    """The value that a whole answer is, also in a fence; None if it is not.
+
+    For values that may also be a part of what was asked for: a part of an answer that was cut off is none.
+    """
+    spoken = _THOUGHTS.sub("", text).strip()
+    fenced = _FENCED.fullmatch(spoken)
+    try:
+        return msgspec.json.decode(fenced[1] if fenced else spoken, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _values(text: str, kind: type[T]) -> tuple[list[T], Exception | None]:
+    """The different values in a text, and what is wrong with what is none."""
+    found: list[T] = []
+    error: Exception | None = None
+    for candidate in _candidates(text):
+        try:
+            value = msgspec.json.decode(candidate, type=kind)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as wrong:
+            # That a field is wrong says more than that the text around it is no JSON.
+            if error is None or isinstance(wrong, msgspec.ValidationError):
+                error = wrong
+        else:
+            found += [] if value in found else [value]
+            if candidate == text:
+                break
+    return found, error
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """What may be the value: all of it, what is fenced, and every object that stands in it."""
+    yield text
+    mended = _STRING_OR_COMMA.sub(lambda match: "" if match[0] == "," else match[0], text)
+    for version in (text, mended) if mended != text else (text,):
+        yield from _FENCED.findall(version)
+        yield from _objects(version)
+
+
+def _objects(text: str) -> Iterator[str]:
+    decoder = json.JSONDecoder()
+    start = text.find("{")
+    for _ in range(_MOST_OBJECTS):
+        if start < 0:
+            return
+        try:
+            _, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield text[start:end]
+        start = text.find("{", end)
