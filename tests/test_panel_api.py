@@ -201,7 +201,7 @@ async def test_run_now_runs_while_the_loop_is_stopped(running: Running, model: S
 async def test_a_failed_run_now_is_200_and_says_why(
     running: Running, model: ScriptedModel, answer: str | Exception
 ) -> None:
-    model.says(answer)
+    model.says(answer, answer)
     ran = await _set(running, RUN_NOW)
     assert (ran["ran_successfully"], ran["actions"], ran["timestamp"]) == (False, [], NOON)
     assert ran["error"]
