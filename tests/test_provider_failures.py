@@ -208,3 +208,37 @@ async def _turn(running: Running) -> dict[str, Any]:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("600", 600),
+        ("90.5", 90.5),
+        ("Mon, 05 Jan 2026 12:40:00 GMT", 600),  # ten minutes after the slot
+        ("9999999", 86_400),
+    ],
+)
+@on_sqlite
+async def test_a_provider_that_asks_to_be_left_alone_is_left_alone_for_so_long(
+    served: Running, provider: Provider, clock: ManualClock, header: str, seconds: float
+) -> None:
+    provider.mode = error(429, "Slow down.", headers=f"retry-after: {header}\r\n")
+    await _say(served)
+    clock.advance(HALF_HOUR)
+    await served.heartbeat.run_once()
+    due = _moment((await _turn(served))["next_due_at"])
+    assert (due - clock.now()).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("header", ["5", "-7", "soon", "Mon, 05 Jan 2026 12:00:00 GMT", "", "1e400"])
+@on_sqlite
+async def test_what_it_asks_in_vain_changes_nothing(
+    served: Running, provider: Provider, clock: ManualClock, header: str
+) -> None:
+    provider.mode = error(503, "Away.", headers=f"retry-after: {header}\r\n")
+    await _say(served)
+    clock.advance(HALF_HOUR)
+    await served.heartbeat.run_once()
+    wait = _moment((await _turn(served))["next_due_at"]) - clock.now()
+    assert timedelta(seconds=24) <= wait <= timedelta(seconds=36)

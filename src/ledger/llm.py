@@ -1,7 +1,10 @@
 """The model, behind one small port: an OpenAI-compatible endpoint, awaited, with a limit on every call."""
 
 import importlib
-from datetime import timedelta
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol, cast
 
 import anyio
@@ -16,6 +19,8 @@ CONNECT_SECONDS = 5.0
 """How long a connection to the provider may take to open."""
 
 _SHOWN = 300
+_LONGEST_WAIT = timedelta(days=1)
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d+)?", re.ASCII)
 _COMPLAINTS = (400, 404, 422, 501)
 """With these, endpoints refuse what they do not know of a request."""
 
@@ -24,7 +29,14 @@ _NO_KEY = "none"  # local servers ask for no key, but the client insists on one
 
 
 class ModelError(Exception):
-    """The provider gave no usable answer: it could not be reached, refused, or sent something else."""
+    """The provider gave no usable answer: it could not be reached, refused, or sent something else.
+
+    `wait`: how long it asks to be left alone.
+    """
+
+    def __init__(self, detail: str, wait: timedelta | None = None) -> None:
+        super().__init__(detail)
+        self.wait = wait
 
 
 class ChatMessage(Struct, frozen=True):
@@ -145,7 +157,7 @@ class OpenAICompatible:
             with self._clock.deadline(self._timeout):
                 response = await self._post(client, request)
         except self._openai.APIStatusError as error:
-            raise ModelError(_status(error)) from error
+            raise ModelError(_status(error), _wait(error.response.headers, self._clock.now())) from error
         except self._openai.APITimeoutError as error:
             raise ModelError("The provider could not be reached, or did not answer in time.") from error
         except self._openai.APIConnectionError as error:
@@ -240,6 +252,16 @@ def _messages(request: ChatRequest, dialect: Dialect) -> list[dict[str, str]]:
         asked = f"Answer with one JSON object and nothing else. It follows this JSON schema:\n{schema}"
         messages[0]["content"] = f"{asked}\n\n{messages[0]['content']}"
     return messages
+
+
+def _wait(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """How long the provider asks to be left alone: seconds or a date (RFC 9110, section 10.2.3), at most a day."""
+    text = headers.get("retry-after", "").strip()
+    try:
+        asked = timedelta(seconds=float(text)) if _SECONDS.fullmatch(text) else parsedate_to_datetime(text) - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(asked, timedelta(0)), _LONGEST_WAIT)
 
 
 def _status(error: Any) -> str:  # noqa: ANN401 - openai is imported late

@@ -52,7 +52,7 @@ async def _complete(llm: LLM, request: ChatRequest, record: Record) -> ChatAnswe
     try:
         answer = await llm.complete(request)
     except ModelError as error:
-        raise TurnFailed("provider_failed", str(error)) from error
+        raise TurnFailed("provider_failed", str(error), error.wait) from error
     record.note(
         raw_answer=answer.text if before.raw_answer is None else f"{before.raw_answer}{ASKED_AGAIN}{answer.text}",
         model=answer.model,

@@ -269,6 +269,7 @@ class Loop:
             with self._clock.deadline(self._turn_limit):
                 return await self.work.act(turn, record)
         except TurnFailed as failure:
+            record.wait = failure.wait
             self._note_failure(record, failure.reason, failure.detail)
         except TimeoutError:
             limit = self._turn_limit.total_seconds()
@@ -292,7 +293,7 @@ class Loop:
 
     async def _settle(self, turn: Turn, record: Record, effects: Effects | None) -> RunDetail | None:
         try:
-            run, next_due_at = await self._settling.settle(turn, record.run, effects)
+            run, next_due_at = await self._settling.settle(turn, record.run, effects, record.wait)
         except Exception as error:  # noqa: BLE001 - it is logged, and nothing was written
             # A record of its own, in case it was what had been noted that could not be written.
             failed = Record(self._blank(turn, record.run.trigger, record.run.asked))

@@ -41,9 +41,9 @@ class Settling:
         return self._work.enabled if wanted is None else wanted
 
     async def settle(
-        self, turn: Turn, run: RunDetail, effects: Effects | None
+        self, turn: Turn, run: RunDetail, effects: Effects | None, wait: timedelta | None = None
     ) -> tuple[RunDetail | None, datetime | None]:
-        """Write effects, run and schedule, all of it or nothing.
+        """Write effects, run and schedule, all of it or nothing. What failed is not tried again before `wait` is over.
 
         Answers the run as it was written, None if nothing was, and when the turn is tried next.
         """
@@ -64,7 +64,7 @@ class Settling:
             if effects is not None and run.reason != "moved_on":
                 read_to = {"watermark": effects.watermark, "basis": effects.basis}
                 current = structs.replace(current, **read_to, settled_at=run.finished_at)
-            return await self._conclude(session, current, turn, run)
+            return await self._conclude(session, current, turn, run, wait or timedelta(0))
 
     async def put_back(self, turn: Turn, trigger: Trigger) -> None:
         """Owe the slot as before, as if the turn had never been claimed."""
@@ -79,13 +79,13 @@ class Settling:
             await turns.release(session, after)
 
     async def _conclude(
-        self, session: Session, current: Turn, claimed: Turn, run: RunDetail
+        self, session: Session, current: Turn, claimed: Turn, run: RunDetail, wait: timedelta
     ) -> tuple[RunDetail, datetime | None]:
         """Write the run and end the lease: as a person asked, put back, or settled."""
         if run.trigger == "run_now":
             after = await self._agenda.as_before(session, current, claimed)
         elif run.outcome == "failed":
-            retry_at = run.finished_at + backoff(current.attempt, run.id)
+            retry_at = run.finished_at + max(wait, backoff(current.attempt, run.id))
             after = structs.replace(current, attempt=current.attempt + 1, next_due_at=retry_at)
         elif run.reason == "moved_on" and await runs.count_moved_on(session, run) < _MOVED_ON_TRIES:
             after = structs.replace(current, next_due_at=run.finished_at)

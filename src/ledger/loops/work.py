@@ -15,10 +15,12 @@ from ledger.turns.structs import LoopName, Turn
 class TurnFailed(Exception):
     """A turn that could not be done, with a reason for the record. It is put back and tried again later."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, wait: timedelta | None = None) -> None:
+        """`wait`: not to be tried again before."""
         super().__init__(detail)
         self.reason: Reason = reason
         self.detail = detail
+        self.wait = wait
 
 
 class Facts(Struct, frozen=True):
@@ -56,6 +58,8 @@ class Record:
 
     def __init__(self, run: RunDetail) -> None:
         self.run = run
+        self.wait: timedelta | None = None
+        """If it failed: how long to wait at least before it is tried again."""
 
     def note(self, **changes: object) -> None:
         self.run = structs.replace(self.run, **changes)
