@@ -142,3 +142,12 @@ def test_a_single_action_is_a_decision_of_one(
 )
 def test_an_action_in_the_middle_of_something_else_is_no_decision(text: str) -> None:
     assert meant(text) is None
+
+
+def test_a_single_action_that_ends_with_the_token_is_still_the_action() -> None:
+    action = msgspec.json.encode(post("Letters", "Three came. HEARTBEAT_OK")).decode()
+    for answer in (action, f"HEARTBEAT_OK\n{action}", f"{action}\n\nHEARTBEAT_OK"):
+        decision = meant(answer)
+        assert decision is not None
+        assert len(decision.actions) == 1
+    assert meant('{"verdict": "act", "actions": [{"action": "post", "content": "Three came. HEARTBEAT_OK"}]') is None

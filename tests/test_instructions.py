@@ -238,6 +238,19 @@ async def test_a_save_mends_a_bad_file(opened: Opener, file: Path) -> None:
         assert (await _save(running, "- Work"))["problems"] == []
         assert (await _shown(running))["problems"] == []
     assert file.read_text() == "- Work"
+    assert file.with_name("HEARTBEAT.md.unread").read_bytes() == b"\xff\xfe"
+
+
+async def test_a_file_that_is_an_earlier_version_is_told_of_for_as_long_as_it_is(opened: Opener, file: Path) -> None:
+    async with opened() as running:
+        await _save(running, "- First")
+        await _save(running, "- Second")
+    file.write_text("- First")
+    async with opened() as running:
+        for nanoseconds in (1, 2):
+            os.utime(file, ns=(nanoseconds, nanoseconds))
+            (problem,) = (await _shown(running))["problems"]
+            assert "earlier version" in problem["message"]
 
 
 async def test_what_is_no_regular_file_is_reported_and_never_opened(opened: Opener, file: Path) -> None:

@@ -1,16 +1,20 @@
 """The instructions over the API: looked over, versioned, guarded against a second editor, and a thread's own."""
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from ledger.clock import ManualClock
 from tests.conftest import Running, on_sqlite
 from tests.scripted import ScriptedModel
 
 Json = dict[str, Any]
 
+HOUR = timedelta(hours=1)
 MD = "/api/heartbeat/heartbeat.md"
 OWN = "/api/threads/default/heartbeat/instructions"
 GOOD = "tasks:\n- name: mail\n  interval: 1h\n  prompt: Look for mail.\n"
@@ -84,6 +88,34 @@ async def test_versions_are_compared_and_restored_as_new_ones(running: Running, 
     assert (await running.http.get(f"{MD}/diff?old=1")).status_code == 422
 
 
+async def test_a_restore_does_not_overwrite_an_edit_on_disk_that_was_not_read(running: Running, tmp_path: Path) -> None:
+    for content in ("- One", "- Two"):
+        await save(running, content)
+    file = tmp_path / "HEARTBEAT.md"
+    file.write_text("- Edited by hand")
+    stale = await running.http.post(f"{MD}/versions/1/restore", headers={"If-Match": '"2"'})
+    assert (stale.status_code, 'If-Match: "3"' in stale.json()["detail"]) == (412, True)
+    assert file.read_text() == "- Edited by hand"
+    assert (await running.http.get(MD)).headers["ETag"] == '"3"'
+    restored = await running.http.post(f"{MD}/versions/1/restore", headers={"If-Match": '"3"'})
+    assert (restored.status_code, restored.headers["ETag"], file.read_text()) == (200, '"4"', "- One")
+    again = await running.http.post(f"{MD}/versions/4/restore", headers={"If-Match": '"4"'})
+    assert (again.status_code, again.headers["ETag"]) == (200, '"4"')
+    items = (await get(running, f"{MD}/versions"))["items"]
+    assert [item["source"] for item in items] == ["restore 1", "disk", "api", "api"]
+
+
+async def test_of_two_editors_at_the_same_moment_one_is_refused(running: Running, subtests: pytest.Subtests) -> None:
+    for method, path, etag in (("POST", MD, '"0"'), ("POST", MD, '"1"'), ("PUT", OWN, '"0"'), ("PUT", OWN, '"1"')):
+        with subtests.test(path=path, etag=etag):
+            bodies = [{"content": f"- {etag} {name}"} for name in ("Ann", "Ben")]
+            request, headers = running.http.request, {"If-Match": etag}
+            both = await asyncio.gather(*(request(method, path, json=body, headers=headers) for body in bodies))
+            assert sorted(answer.status_code for answer in both) == [200, 412]
+            (kept,) = (answer.json()["content"] for answer in both if answer.status_code == 200)
+            assert (await get(running, path))["content"] == kept
+
+
 @on_sqlite
 async def test_lint_tells_what_would_be_understood_and_saves_nothing(running: Running) -> None:
     text = f"# Checklist\n- Ask Ann\n\n{GOOD}  promt: x\n"
@@ -127,6 +159,30 @@ async def test_a_broken_task_keeps_its_last_good_form_through_edits_and_restores
     assert (gone["tasks"][0]["in_force"], gone["has_work"]) == (False, True)
 
 
+async def test_the_model_is_given_the_last_good_form_of_a_broken_task(
+    running: Running, model: ScriptedModel, clock: ManualClock
+) -> None:
+    (await running.http.post("/api/heartbeat/stop")).raise_for_status()
+    await save(running, GOOD)
+    await save(running, BROKEN)
+    told = await prompted(running, model)
+    assert BROKEN in told
+    assert told.endswith('Tasks due now:\n[{"name":"mail","prompt":"Look for mail."}]')
+    await save(running, "# Nothing")
+    for version in (1, 2):
+        (await running.http.post(f"{MD}/versions/{version}/restore")).raise_for_status()
+    clock.advance(HOUR)
+    assert (await prompted(running, model)).endswith('[{"name":"mail","prompt":"Look for mail."}]')
+
+    own = GOOD.replace("Look for mail.", "Only Ann's mail.")
+    (await running.http.put(OWN, json={"content": own})).raise_for_status()
+    shown = await running.http.put(OWN, json={"content": BROKEN})
+    clock.advance(HOUR)
+    assert [problem["severity"] for problem in shown.json()["problems"]] == ["warning", "error"]
+    assert (await get(running, OWN))["problems"] == shown.json()["problems"]
+    assert (await prompted(running, model)).endswith('[{"name":"mail","prompt":"Only Ann\'s mail."}]')
+
+
 @on_sqlite
 async def test_strict_refuses_errors_and_warnings_and_lets_advice_pass(
     running: Running, subtests: pytest.Subtests
@@ -164,6 +220,34 @@ async def test_a_thread_has_instructions_of_its_own_beside_the_shared_ones_or_in
     assert "- Shared work." in await prompted(running, model)
 
 
+async def test_own_instructions_are_replaced_or_deleted_only_by_who_has_read_them(running: Running) -> None:
+    assert (await running.http.put(OWN, json={"content": "- One"}, headers={"If-Match": '"0"'})).status_code == 200
+    late = await running.http.put(OWN, json={"content": "- Other"}, headers={"If-Match": '"0"'})
+    assert (late.status_code, 'If-Match: "1"' in late.json()["detail"]) == (412, True)
+    assert (await running.http.put(OWN, json={"content": "- Two"}, headers={"If-Match": '"1"'})).headers[
+        "ETag"
+    ] == '"2"'
+    assert (await running.http.delete(OWN, headers={"If-Match": '"1"'})).status_code == 412
+    shown = await running.http.get(OWN)
+    assert (shown.headers["ETag"], shown.json()["content"]) == ('"2"', "- Two")
+    assert (await running.http.delete(OWN, headers={"If-Match": '"2"'})).status_code == 204
+    assert (await running.http.get(OWN)).status_code == 404
+
+
+@on_sqlite
+async def test_own_instructions_are_those_of_one_thread(running: Running, model: ScriptedModel) -> None:
+    await save(running, f"- Shared work.\n\n{GOOD}")
+    (await running.http.post("/api/threads", json={"id": "other"})).raise_for_status()
+    (await running.http.put(OWN, json={"content": "- Own work.", "mode": "replace"})).raise_for_status()
+    told = await prompted(running, model)
+    assert ("Shared" in told, told.endswith("No task is due now.")) == (False, True)
+    (await running.http.post("/api/threads/other/heartbeat/run-now")).raise_for_status()
+    told = model.requests[-1].messages[0].content
+    assert ("- Shared work." in told, "- Own work." in told, "Look for mail." in told) == (True, False, True)
+    (await running.http.put(OWN, json={"content": "# Nothing to add"})).raise_for_status()
+    assert "- Shared work." in await prompted(running, model)
+
+
 @on_sqlite
 async def test_an_empty_text_in_place_of_the_shared_one_silences_one_thread(
     running: Running, model: ScriptedModel
@@ -172,7 +256,33 @@ async def test_an_empty_text_in_place_of_the_shared_one_silences_one_thread(
     (await running.http.put(OWN, json={"content": "# Quiet here\n", "mode": "replace"})).raise_for_status()
     run = (await running.http.post("/api/threads/default/heartbeat/run-now")).json()
     assert (run["ran_successfully"], run["error"]) == (False, "The instructions hold no work.")
+    (skipped,) = (await get(running, "/api/runs?loop=heartbeat"))["items"]
+    assert (skipped["outcome"], skipped["reason"]) == ("skipped", "instructions_empty")
     assert model.requests == []
+
+
+@on_sqlite
+async def test_own_instructions_that_cannot_be_kept_leave_the_old_ones(running: Running) -> None:
+    (await running.http.put(OWN, json={"content": "é" * 32_768})).raise_for_status()
+    nul = await running.http.put(OWN, json={"content": "- One\n- Two\x00"})
+    assert (nul.status_code, "NUL" in nul.json()["detail"]) == (422, True)
+    assert (await running.http.put(OWN, json={"content": "é" * 32_768 + "x"})).status_code == 413
+    kept = await get(running, OWN)
+    assert (kept["version"], kept["content"]) == (1, "é" * 32_768)
+
+
+async def test_an_if_match_that_is_no_etag_of_a_version_changes_nothing(
+    refusing: Running, subtests: pytest.Subtests
+) -> None:
+    for etag in ('""', '"x"', '"-1"', '"1.0"', '"1", "2"', '"1234567890"'):
+        for method, path in (("POST", MD), ("PUT", OWN), ("DELETE", OWN)):
+            with subtests.test(etag, method=method, path=path):
+                answer = await refusing.http.request(
+                    method, path, json=None if method == "DELETE" else {"content": "- x"}, headers={"If-Match": etag}
+                )
+                assert (answer.status_code, "If-Match" in answer.json()["detail"]) == (422, True)
+    assert (await get(refusing, MD))["version"] == 0
+    assert (await refusing.http.get(OWN)).status_code == 404
 
 
 async def test_what_cannot_be_kept_is_refused_by_every_way_in(refusing: Running, subtests: pytest.Subtests) -> None:
@@ -193,3 +303,20 @@ async def test_what_cannot_be_kept_is_refused_by_every_way_in(refusing: Running,
             method, "/api/threads/nobody/heartbeat/instructions", json={"content": "x"} if method == "PUT" else None
         )
         assert answer.status_code == 404
+
+
+async def test_a_thread_s_own_text_never_has_a_number_twice(running: Running, model: ScriptedModel) -> None:
+    await running.http.put(OWN, json={"content": "- First"})
+    await prompted(running, model)
+    (await running.http.delete(OWN)).raise_for_status()
+    assert (await running.http.put(OWN, json={"content": "- Late"}, headers={"If-Match": '"1"'})).status_code == 412
+    again = (await running.http.put(OWN, json={"content": "- Second"})).json()
+    assert again["version"] == 3
+    assert (await running.http.put(OWN, json={"content": "- Second"})).json()["version"] == 3
+    found = await get(running, "/api/threads/default/heartbeat/explain")
+    assert found["changes"] == ["The instructions were changed: version 0+3 after 0+1."]
+
+
+async def test_a_number_that_no_version_can_have_is_not_found(refusing: Running) -> None:
+    for path in (f"{MD}/versions/99999999999999999999", f"{MD}/versions/2147483648", f"{MD}/diff?old=1&new=2147483648"):
+        assert (await refusing.http.get(path)).status_code == 404

@@ -297,3 +297,32 @@ def test_any_text_is_read_and_everything_in_it_lies_in_order_within_its_lines(te
 def test_line_ends_of_any_system_read_the_same(text: str) -> None:
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
     assert read(text) == read(plain) == read(plain.replace("\n", "\r\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- The document is due Friday, remind Ann",
+        "- If the file is missing, tell Ann",
+        "- If this list is empty, order more coffee",
+        "- The file holds passwords: remove them",
+        "- Add reminders here for Ann and Bob",
+        "- [call mom tomorrow]",
+        "- Edit this file when the list of servers changes",
+    ],
+)
+def test_what_only_begins_like_a_template_is_work(text: str) -> None:
+    assert read(text).has_work
+
+
+@pytest.mark.parametrize("item", ["- {name: a, interval: 1h, prompt: x}", "1. name: a\n   interval: 1h\n   prompt: x"])
+def test_what_is_nearly_a_task_is_pointed_out_and_stays_work(item: str) -> None:
+    found = read(f"tasks:\n{item}\n")
+    assert [(problem.line, problem.severity) for problem in found.problems] == [(2, "warning")]
+    assert found.has_work
+
+
+def test_of_two_tasks_of_one_name_the_one_without_errors_is_in_force() -> None:
+    item = "- name: a\n  prompt: x\n  interval: "
+    broken, good = read(f"tasks:\n{item}soon\n{item}1h\n").tasks
+    assert (broken.name, broken.task, good.name, good.task is not None) == (None, None, "a", True)

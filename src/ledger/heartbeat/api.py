@@ -171,12 +171,12 @@ class InstructionsController(Controller):
 
     @delete("/threads/{thread_id:str}/heartbeat/instructions")
     async def delete_thread_instructions(
-        self, thread_id: FromPath[str], db: Given[Database], if_match: IfMatch = None
+        self, thread_id: FromPath[str], db: Given[Database], clock: Given[Clock], if_match: IfMatch = None
     ) -> None:
         """Have the thread follow HEARTBEAT.md alone again."""
         async with db.write() as session:
             await threads.lock_existing(session, thread_id)
-            await store.delete_own(session, thread_id, expected=_version(if_match))
+            await store.delete_own(session, thread_id, now=clock.now(), expected=_version(if_match))
 
 
 async def _get(db: Database, version: int) -> Version:

@@ -155,7 +155,7 @@ def _work(found: Found) -> str:
     if due:
         return f"Due now: {', '.join(due)}."
     if standing.instructions.has_work or standing.instructions.text is None:
-        return "No task is due, but the instructions hold work outside their tasks."
+        return "No task is due, but the instructions hold work outside their tasks, or tasks with errors."
     coming = [each for each in standing.followed if each.series.slot is not None]
     if not coming:
         return "No task is due, and none is to come."

@@ -10,7 +10,7 @@ from ledger.actions import MAX_ACTIONS, Action, Decision
 from ledger.answers import read_whole
 from ledger.heartbeat.context import Context
 from ledger.heartbeat.structs import Config
-from ledger.heartbeat.token import acknowledged
+from ledger.heartbeat.token import acknowledged, strippings
 from ledger.instructions.structs import Task
 from ledger.llm import ChatMessage, ChatRequest, strict_schema
 from ledger.tokens import count_tokens
@@ -70,13 +70,16 @@ def build_request(
 
 
 def meant(answer: str) -> Decision | None:
-    """The decision of an answer that is none by its form: HEARTBEAT_OK, or a single action; None if it is neither."""
-    acknowledgement = acknowledged(answer)
-    if acknowledgement is not None:
-        return acknowledgement
-    single = cast("Action | _Rest | None", read_whole(answer, cast("Any", Action | _Rest)))
-    if single is None:
-        return None
+    """The decision of an answer that is none by its form: a single action, or HEARTBEAT_OK; None if it is neither."""
+    for text, _ in strippings(answer):
+        single = cast("Action | _Rest | None", read_whole(text, cast("Any", Action | _Rest)))
+        if single is not None:
+            return _of_one(single)
+    looks_like_json = "{" in answer and '"' in answer  # of which the token would only be a part
+    return None if looks_like_json else acknowledged(answer)
+
+
+def _of_one(single: "Action | _Rest") -> Decision:
     why = "It answered with a single action, and gave no reason."
     if isinstance(single, _Rest):
         return Decision(verdict="nothing", reasoning=why, summary="Nothing to do.", actions=[])

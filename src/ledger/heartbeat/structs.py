@@ -11,8 +11,8 @@ from ledger.turns.structs import Every
 Target = Literal["none", "last"]
 """`last`: what it posts or comments is also said in the thread, as a message of origin `agent`."""
 
-Hour = Annotated[int, Meta(ge=0, le=23, description="A whole hour of the day, local to `timezone`.")]
-TimeOfDay = Annotated[str, Meta(max_length=5, description="A time of day, such as 08:30.")]
+Hour = Annotated[int, Meta(description="A whole hour of the day, 0 to 23, local to `timezone`.")]
+TimeOfDay = Annotated[str, Meta(description="A time of day, such as 08:30.")]
 MaxTokens = Annotated[int, Meta(ge=10, le=32_000)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="An IANA time zone, such as Europe/Paris.")]
@@ -56,12 +56,20 @@ class ConfigChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     dry_run: bool | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        for name, is_end in (("active_hours_start", False), ("active_hours_end", True)):
-            value = getattr(self, name)
-            try:
-                clock_time(value if isinstance(value, str) else "00:00", is_end=is_end)
-            except Unreadable as right:
-                raise ValueError(f"`{name}` is not understood: {value!r}; {right}, or a whole hour, 0 to 23") from None
+        _check_time("active_hours_start", self.active_hours_start, is_end=False)
+        _check_time("active_hours_end", self.active_hours_end, is_end=True)
+
+
+def _check_time(name: str, value: int | str | UnsetType | None, *, is_end: bool) -> None:
+    """Raise `ValueError` for what is neither a whole hour nor a time of day."""
+    try:
+        if isinstance(value, int):
+            clock_time(f"{value}:00")
+        elif isinstance(value, str):
+            clock_time(value, is_end=is_end)
+    except Unreadable as right:
+        said = str(value)[:20]
+        raise ValueError(f"`{name}` is not understood: {said}; {right}, or a whole hour, 0 to 23") from None
 
 
 class ThreadConfig(Struct, frozen=True):
@@ -153,7 +161,8 @@ class OwnInstructions(Struct, frozen=True):
     """A thread's own instructions."""
 
     thread_id: str
-    mode: Mode
+    mode: str
+    """`extend` or `replace`."""
     content: str
     version: int
     saved_at: datetime

@@ -4,6 +4,7 @@ It is taken for that and shown to nobody; what stands beside it is kept.
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec import structs
@@ -15,9 +16,11 @@ TOKEN = "HEARTBEAT_OK"  # noqa: S105 - a word, no secret
 _MARKS = 4
 """How many marks behind the token (`!`, `---`, an emoji) say nothing."""
 
-_DRESS = re.compile(r"(?:</?[a-zA-Z][^<>]*>|[*_`~\"'()\[\]>#\s-])*")
+_DRESS = re.compile(r"(?:</?[a-zA-Z][^<>]*>|&nbsp;|```\w*\n|[*_`~\"'()\[\]>#\s-])*")
 _CLOSING = re.compile(r"(?:</[a-zA-Z][^<>]*>|[*_`~\"')\]])*")
 _TAG = re.compile(r"<[a-zA-Z][^<>]*>")
+_UNSEEN = re.compile(r"</?[a-zA-Z][^<>]*>|&nbsp;|```")
+_LINE_MARKS = frozenset(" \t>#*_-")
 
 
 class Stripped(NamedTuple):
@@ -28,14 +31,28 @@ class Stripped(NamedTuple):
 
 def strip_token(text: str) -> Stripped:
     """Take the token off the start and the end of a text, with the Markdown or HTML around it."""
-    rest, had_token = text.strip(), False
-    before, token, after = rest.partition(TOKEN)
-    if token and _DRESS.fullmatch(before) and _stands_alone(before, after):
-        rest, had_token = after[_closing_end(after) :].strip(), True
-    before, token, after = rest.rpartition(TOKEN)
-    if token and _says_nothing(after[_closing_end(after) :]) and _stands_alone(before, after):
-        rest, had_token = _without_opening(before), True
+    *_, (rest, had_token) = strippings(text)
     return Stripped("" if had_token and _says_nothing(rest) else rest, had_token)
+
+
+def strippings(text: str) -> Iterator[Stripped]:
+    """The text as it is, and with one token after another taken off."""
+    rest: str | None = text.strip()
+    had_token = False
+    while rest is not None:
+        yield Stripped(rest, had_token)
+        rest, had_token = _stripped_once(rest), True
+
+
+def _stripped_once(text: str) -> str | None:
+    """The text without one token at its start or its end; None if there is none."""
+    before, token, after = text.partition(TOKEN)
+    if token and _DRESS.fullmatch(before) and _stands_alone(before, after):
+        return after[_closing_end(after) :].strip()
+    before, token, after = text.rpartition(TOKEN)
+    if token and _says_nothing(after[_closing_end(after) :]) and _stands_alone(before, after):
+        return _without_opening(before, after)
+    return None
 
 
 def _stands_alone(before: str, after: str) -> bool:
@@ -53,18 +70,23 @@ def _closing_end(text: str) -> int:
 
 
 def _says_nothing(text: str) -> bool:
-    marks = "".join(text.split())
+    marks = "".join(_UNSEEN.sub("", text).split())
     return len(marks) <= _MARKS and not any(_is_word(char) for char in marks)
 
 
-def _without_opening(text: str) -> str:
-    """Without the marks and tags that open directly before the token."""
+def _without_opening(before: str, after: str) -> str:
+    """What stands before the token, without the marks and tags that open directly before it."""
+    text = before
     while True:
-        text = text.rstrip("*_`~\"'([")
+        text = text.rstrip("*_`~([" + (after[:1] if after[:1] in ("'", '"') else ""))
         start = text.rfind("<")
         if not (text.endswith(">") and start >= 0 and _TAG.fullmatch(text, start)):
-            return text.rstrip(" \t\n>#-")
+            break
         text = text[:start]
+    lines = text.rstrip().split("\n")
+    while lines and set(lines[-1]) <= _LINE_MARKS:
+        lines.pop()
+    return "\n".join(lines).rstrip()
 
 
 def acknowledged(answer: str) -> Decision | None:
@@ -85,11 +107,25 @@ def acknowledged(answer: str) -> Decision | None:
 def without_token(decision: Decision) -> Decision:
     """The decision with the token nowhere a person could see it; actions stay, an empty one is refused as such."""
     summary = strip_token(decision.summary).text or ("Nothing to do." if not decision.actions else "")
-    return structs.replace(decision, summary=summary, actions=[_without(action) for action in decision.actions])
+    return structs.replace(
+        decision,
+        summary=summary,
+        actions=[_without(action) for action in decision.actions],
+        tasks=[structs.replace(task, report=strip_token(task.report).text) for task in decision.tasks],
+    )
 
 
 def _without(action: Action) -> Action:
-    if isinstance(action, PostAction | CommentAction):
-        stripped = strip_token(action.content)
-        return structs.replace(action, content=stripped.text) if stripped.had_token else action
-    return action
+    match action:
+        case PostAction():
+            return structs.replace(action, title=_bare(action.title), content=_bare(action.content))
+        case CommentAction():
+            return structs.replace(action, content=_bare(action.content))
+        case _:
+            return action
+
+
+def _bare(text: str) -> str:
+    """The text without the token; to the letter, if it has none."""
+    stripped = strip_token(text)
+    return stripped.text if stripped.had_token else text

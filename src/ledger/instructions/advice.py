@@ -15,15 +15,16 @@ _WHEN = re.compile(
     r"|\b(?:hourly|daily|nightly|weekly|monthly|(?:once|twice) (?:a|per) (?:day|week|month|hour))\b"
     r"|\bat \d{1,2}(?::\d{2})? ?(?:am|pm)\b"
     r"|\btodos (?:los|os) d[ií]as\b|\bogni (?:giorno|ora|mattina|sera)\b|\bкажд(?:ый день|ое утро|ый час)\b"
-    r"|\bcada (?:\d+|d[ií]a|hora|semana|mañana|noche|manhã)\b|\ba cada \d+|\bdiariamente\b"
-    r"|\b(?:toute?s les|tous les|chaque) (?:\d+|jours?|heures?|matins?|soirs?|semaines?)"
-    r"|\b(?:alle \d+|täglich|stündlich|wöchentlich|jeden (?:tag|morgen|abend))\b"
-    r"|[每隔] ?\d+(?: ?[-~] ?\d+)?\+? ?[个個]?(?:分钟|分鐘|小时|小時|天|周|週)|每(?:天|日|周|週|小时|小時|晚|早)"
-    r"|毎(?:日|朝|晩|週|時間)|\d+(?:分|時間)(?:ごと|毎)",
+    r"|\bcada (?:\d{1,4}|d[ií]a|hora|semana|mañana|noche|manhã)\b|\ba cada \d{1,4}|\bdiariamente\b"
+    r"|\b(?:toute?s les|tous les|chaque) (?:\d{1,4}|jours?|heures?|matins?|soirs?|semaines?)"
+    r"|\b(?:alle \d{1,4}|täglich|stündlich|wöchentlich|jeden (?:tag|morgen|abend))\b"
+    r"|[每隔] ?\d{1,4}(?: ?[-~] ?\d{1,4})?\+? ?[个個]?(?:分钟|分鐘|小时|小時|天|周|週)"
+    r"|每(?:天|日|周|週|小时|小時|晚|早)"
+    r"|毎(?:日|朝|晩|週|時間)|(?<!\d)\d{1,4}(?:分|時間)(?:ごと|毎)",
     re.IGNORECASE,
 )
 _HOURS = re.compile(
-    r"\d{1,2}:\d{2}\s*(?:[-–—~至到]|to|until|and|bis|und|à|a|y)\s*\d{1,2}:\d{2}|\b\d{1,2} ?h à \d{1,2} ?h\b"
+    r"\d{1,2}:\d{2}\s{0,3}(?:[-–—~至到]|to|until|and|bis|und|à|a|y)\s{0,3}\d{1,2}:\d{2}|\b\d{1,2} ?h à \d{1,2} ?h\b"
     r"|\b(?:quiet|active|working|business|office|sleeping|waking) hours\b|\blate night\b|\bdo not disturb\b"
     r"|静默(?:时段|时间)|免打扰",
     re.IGNORECASE,

@@ -17,10 +17,11 @@ from ledger.instructions.values import DAY_SECONDS, MEANT, READ, Unreadable
 MAX_TASKS = 100
 _SHOWN = 40
 
-_MARKER = re.compile(r"\s*tasks:\s*(?:\[\s*\])?\s*(?:#.*)?", re.IGNORECASE)
-_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)[\s#]*")
+_MARKER = re.compile(r"tasks:(?:\s*\[\s*\])?(?:\s*#.*)?", re.IGNORECASE)
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*)")
+_ALMOST = re.compile(r"\s*(?:[-*+]\s+\{[^}]{0,200}name|\d{1,4}[.)]\s+name\s*:)")
 _BULLET = re.compile(r"(\s*)[-*+](\s+)(?=\S)")
-_KEY = re.compile(r"(?P<quote>[\"']?)(?P<key>[^\W\d][\w -]*?)(?P=quote)\s*:(?=\s|$)(?P<value>.*)")
+_KEY = re.compile(r"(?P<quote>[\"']?)(?P<key>[^\W\d][\w -]{0,60}?)(?P=quote)\s{0,9}:(?=\s|$)(?P<value>.*)")
 
 
 class Block(NamedTuple):
@@ -54,6 +55,8 @@ def find_tasks(lines: list[str]) -> Block:
         if _is_marker(line):
             in_block = at_marker = True
             markers.append(index + 1)
+        elif in_block and _ALMOST.match(line):
+            loose.append(_almost(index + 1))
         elif _HEADING.fullmatch(line):
             at_marker = False
         elif _BULLET.match(line):
@@ -72,18 +75,24 @@ def find_tasks(lines: list[str]) -> Block:
 
 def _is_marker(line: str) -> bool:
     heading = _HEADING.fullmatch(line)
-    return bool(_MARKER.fullmatch(line)) or (heading is not None and plain(heading[1]) == "tasks")
+    return bool(_MARKER.fullmatch(line.strip())) or (heading is not None and plain(heading[1]) == "tasks")
 
 
 def plain(heading: str) -> str:
     """A heading's words, without marks around them, in lower case."""
-    return re.sub(r"^[\W_]+|[\W_]+$", "", heading).lower()
+    places = [index for index, char in enumerate(heading) if char.isalnum()]
+    return heading[places[0] : places[-1] + 1].lower() if places else ""
 
 
 def _loose(line: int) -> Problem:
     return Problem(
         line, "warning", "This looks like a task, but no tasks: stands before it.", "Write a line `tasks:` above."
     )
+
+
+def _almost(line: int) -> Problem:
+    message = "This looks like a task, but is not written as one, so it is read as prose."
+    return Problem(line, "warning", message, "Write `- name: …`, and each key on a line of its own.")
 
 
 def _item_end(lines: list[str], start: int) -> int:
@@ -240,18 +249,20 @@ def _within(at: int, window: tuple[int, int]) -> bool:
 
 
 def _unique(found: list[FoundTask]) -> list[FoundTask]:
-    """With an error at each task whose name is taken, and at those past the limit."""
-    first: dict[str, int] = {}
+    """With an error at each task whose name another has, the first without errors keeping it; and past the limit."""
+    owners: dict[str, FoundTask] = {}
+    for task in found:
+        if task.name is not None and (task.name not in owners or (task.task and not owners[task.name].task)):
+            owners[task.name] = task
     checked: list[FoundTask] = []
     for task in found:
         problem: Problem | None = None
+        owner = owners.get(task.name or "", task)
         if len(checked) >= MAX_TASKS:
             problem = Problem(task.line, "error", f"There are more than {MAX_TASKS} tasks.", "Keep fewer.")
-        elif task.name is not None and task.name in first:
-            message = f"The name {shown(task.name)} is taken by the task on line {first[task.name]}."
+        elif owner is not task:
+            message = f"The name {shown(task.name or '')} is taken by the task on line {owner.line}."
             problem = Problem(task.line, "error", message, "Give it another name.")
-        elif task.name is not None:
-            first[task.name] = task.line
         if problem is not None:
             checked.append(structs.replace(task, task=None, name=None, problems=[*task.problems, problem]))
         else:

@@ -31,6 +31,7 @@ class File:
         self._stamp: tuple[int, int, int] | None = None
         self._content: str | None = None
         self._first = True
+        self._is_unread = False
         self._lock = anyio.Lock()
 
     async def follow(self) -> None:
@@ -41,15 +42,19 @@ class File:
         """
         stamp = self._stat()
         if stamp is None:
-            self._first, self._stamp, self.problem = False, None, None
+            self._first, self._stamp, self.problem, self._is_unread = False, None, None, False
         if stamp is None or stamp == self._stamp:
             return
         async with self._lock:
             if stamp == self._stamp:
                 return  # another turn has looked meanwhile
+            before = self.problem
             content = await anyio.to_thread.run_sync(self._read)
+            self._is_unread = content is None
             if content is not None and content != self._content:
                 await self._import(content)
+            elif content is not None:
+                self.problem = before  # the same text as when it was looked at last
             self._stamp = stamp
 
     async def save(self, content: str, *, source: str = "api", expected: int | None = None) -> str | None:
@@ -58,6 +63,7 @@ class File:
         What somebody has written to the file meanwhile becomes a version before. With `expected`, nothing is saved
         unless that is the version in force (`Stale`).
         """
+        content = content.removeprefix("\ufeff")
         store.check(content)
         await self.follow()
         await self._understand(content)
@@ -66,9 +72,10 @@ class File:
                 await store.save(session, content, source=source, now=self._clock.now(), expected=expected)
             self._content, self._first, self.problem = content, False, None
             try:
-                await anyio.to_thread.run_sync(self._write, content)
+                await anyio.to_thread.run_sync(self._write, content, self._is_unread)
             except OSError as error:
-                return f"It is in force, but {self.path} could not be written: {error.strerror}."
+                self.problem = f"It is in force, but {self.path} could not be written: {error.strerror}."
+                return self.problem
             self._stamp = self._stat()
         return None
 
@@ -118,9 +125,16 @@ class File:
             return None
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
-    def _write(self, content: str) -> None:
-        """Atomically: a reader sees the old file or the new one, never half of it."""
+    def _write(self, content: str, keep: bool) -> None:
+        """Atomically: a reader sees the old file or the new one, never half of it.
+
+        `keep`: what stands there is no version, and is kept beside it.
+        """
         target = self.path.resolve()  # what a link points to, not the link
+        if keep and target.is_file():
+            kept = target.with_name(f"{target.name}.unread")
+            kept.write_bytes(target.read_bytes())
+            log.warning("What %s held is no version, and was kept as %s", target, kept)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
         with tempfile.NamedTemporaryFile("wb", dir=target.parent, prefix=".heartbeat-", delete=False) as file:
             try:

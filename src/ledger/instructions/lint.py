@@ -166,8 +166,10 @@ def _understood(reading: Reading, tasks: list[TaskShown], *, has_work: bool) -> 
         found.append(
             Understood(task.line, task.end_line, what if task.in_force else "a task with errors, out of force")
         )
-    if has_work:
+    if reading.has_work:
         found.append(Understood(0, 0, "work outside the tasks: heartbeats also run when no task is due"))
+    elif has_work:
+        found.append(Understood(0, 0, "work in a task with errors: heartbeats also run when no task is due"))
     elif tasks:
         found.append(Understood(0, 0, "no work outside the tasks: heartbeats run only when one is due"))
     return found

@@ -15,6 +15,7 @@ from ledger.paging import Keyset
 from ledger.threads.structs import Page
 
 MAX_BYTES = 64 * 1024
+_MOST_VERSIONS = 2**31
 
 _VERSION = select(*columns(InstructionsRow, Version))
 _SUMMARY = select(
@@ -41,7 +42,8 @@ async def newest(session: Session) -> Version | None:
 
 
 async def get(session: Session, version: int) -> Version:
-    found = await session.first(_VERSION.where(InstructionsRow.version == version), Version)
+    is_number = 0 < version < _MOST_VERSIONS
+    found = await session.first(_VERSION.where(InstructionsRow.version == version), Version) if is_number else None
     if found is None:
         raise NotFound(f"There is no version {version} of the instructions.")
     return found
@@ -76,6 +78,13 @@ async def was_ever(session: Session, content: str) -> bool:
 
 
 async def own(session: Session, thread_id: str) -> Own | None:
+    """What a thread has of its own, if anything."""
+    found = await _newest_own(session, thread_id)
+    return None if found is None or found.is_deleted else found
+
+
+async def _newest_own(session: Session, thread_id: str) -> Own | None:
+    """Also what was deleted: its number is never given again."""
     return await session.first(select(*columns(OwnRow, Own)).where(OwnRow.thread_id == thread_id), Own)
 
 
@@ -83,22 +92,28 @@ async def save_own(
     session: Session, thread_id: str, content: str, mode: Mode, *, now: datetime, expected: int | None = None
 ) -> Own:
     """Give a thread instructions of its own. It is locked."""
-    current = await own(session, thread_id)
+    current = await _newest_own(session, thread_id)
     _expect(expected, current.version if current else 0, "the thread's instructions")
+    if current is not None and not current.is_deleted and (current.content, current.mode) == (content, mode):
+        return current
     version = Own(current.version + 1 if current else 1, mode, content, now, carry(content, current))
-    await session.execute(delete(OwnRow).where(OwnRow.thread_id == thread_id))
-    row = {name: getattr(version, name) for name in Own.__struct_fields__} | {"thread_id": thread_id}
-    await session.execute(insert(OwnRow).values(row))
-    return version
+    return await _write_own(session, thread_id, version)
 
 
-async def delete_own(session: Session, thread_id: str, *, expected: int | None = None) -> None:
+async def delete_own(session: Session, thread_id: str, *, now: datetime, expected: int | None = None) -> None:
     """Take a thread's own instructions away. It is locked."""
     current = await own(session, thread_id)
     if current is None:
         raise NotFound(f"The thread {thread_id!r} has no instructions of its own.")
     _expect(expected, current.version, "the thread's instructions")
+    await _write_own(session, thread_id, Own(current.version + 1, "deleted", "", now))
+
+
+async def _write_own(session: Session, thread_id: str, version: Own) -> Own:
     await session.execute(delete(OwnRow).where(OwnRow.thread_id == thread_id))
+    row = {name: getattr(version, name) for name in Own.__struct_fields__} | {"thread_id": thread_id}
+    await session.execute(insert(OwnRow).values(row))
+    return version
 
 
 def carry(content: str, before: Version | Own | None) -> list[Task]:

@@ -117,10 +117,14 @@ class Own(Struct, frozen=True):
     """A thread's own instructions."""
 
     version: int
-    mode: Mode
+    mode: Mode | Literal["deleted"]
     content: str
     saved_at: datetime
     carried: list[Task] = []
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.mode == "deleted"
 
 
 class InForce(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.columns import Json, Moment, Row
-from ledger.instructions.structs import Mode, Task
+from ledger.instructions.structs import Task
 
 
 class InstructionsRow(Row):
@@ -28,7 +28,7 @@ class OwnRow(Row):
 
     thread_id: Mapped[str] = mapped_column(ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True)
     version: Mapped[int]
-    mode: Mapped[Mode]
+    mode: Mapped[str]
     content: Mapped[str]
     saved_at: Mapped[datetime] = mapped_column(Moment())
     carried: Mapped[list[Task]] = mapped_column(Json(list[Task]))

@@ -8,7 +8,7 @@ costs a call now and then, a checklist taken for a template would be silence.
 import re
 
 _ANY = "[^:;：；]*"  # what follows a colon is another matter
-_SELF = "(?:(?:this|the|your) (?:heartbeat(?:\\.md)? )?(?:file|document|template)|this (?:section|list|checklist))"
+_SELF = "(?:this (?:heartbeat(?:\\.md)? )?(?:file|document|template|section)|(?:the|your) heartbeat file)"
 _NOUN = "(?:tasks?|checks?|items?|entries|reminders?|instructions?|checklists?|jobs?|todos?|work)"
 _YET = (
     "(?: (?:yet|configured|defined|set|up|scheduled|added|here|for|now|at|the|moment|currently|right|active|pending"
@@ -16,7 +16,8 @@ _YET = (
 )
 _KIND = "(?:(?:your|own|periodic|recurring|any|new|more|custom|some|the|active|heartbeat|short|a|an) )*"
 _IN_HERE = "(?:here|below|(?:in|to) this (?:file|section|list)|under this (?:line|heading))"
-_SO_THAT = f"(?:,? (?:when|whenever|that|which|if|to|for|as|once|so|and)\\b{_ANY})?"
+_SO_THAT = f"(?:,? (?:when|whenever|that|which|if|to|as|once|so)\\b{_ANY})?"
+_NO_CALL = "\\b(?:skip\\w*|heartbeats?|nothing (?:will|happens)|ignor\\w+|no calls?)\\b"
 _SMALL = "(?:empty|blank|small|short|minimal|concise)"
 _HAS = "(?:is|has|contains|holds|stays|remains)(?: effectively| currently)?"
 _ANSWER = "(?:just |only |simply |always )?(?:reply|respond|return|answer|output|say)?"
@@ -25,8 +26,8 @@ _ENGLISH = (
     f"{_SELF} (?:is|are|was|will|gets|tracks|controls|defines|contains|configures|describes)\\b{_ANY}",
     f"{_SELF} (?:lists|holds|tells|can|lets|drives|has no)\\b{_ANY}",
     f"(?:please )?(?:keep|leave) {_SELF} (?:effectively )?{_SMALL}\\b{_ANY}",
-    f"(?:please )?edit {_SELF}\\b{_ANY}",
-    f"(?:if|when|while|as long as) {_SELF} {_HAS} (?:empty|no|only|nothing|blank|missing)\\b{_ANY}",
+    f"(?:please )?edit {_SELF}(?: to\\b{_ANY})?",
+    f"(?:if|when|while|as long as) {_SELF} {_HAS} (?:empty|no|only|nothing|blank|missing)\\b{_ANY}{_NO_CALL}{_ANY}",
     f"(?:please )?(?:add|put|write|list|place|describe|define|insert) {_KIND}{_NOUN} {_IN_HERE}{_SO_THAT}",
     f"(?:move|put) (?:completed|finished|done) {_NOUN} (?:here|below|to this)\\b{_ANY}",
     f"(?:delete|remove|replace|fill in) (?:this|these) (?:lines?|section|text|placeholder|comment|examples?){_SO_THAT}",
@@ -77,10 +78,13 @@ _OTHERS = (
 )
 _TEMPLATE = re.compile("|".join(f"(?:{pattern})" for pattern in (*_ENGLISH, *_CHINESE, *_OTHERS)))
 
-_SLOT = re.compile(r"\[[^\]:]+ [^\]:]+\]|<[^<>!:@]+ [^<>!:@]+>|\{\{?[^{}:]+\}?\}")  # [Add a task]
+_SLOT = re.compile(  # [Add a task here]
+    r"[\[<{]{1,2}(?:add|your|insert|describe|enter|write|put|fill|example|task|item|todo|what|aufgabe|tarea|tarefa|tâche|attività|задача|任务|タスク)\b[^\[\]<>{}:]*[\]>}]{1,2}",
+    re.IGNORECASE,
+)
 _ASIDE = re.compile(r"[_*]+[(（].*[)）][.。]?[_*]+")  # _(Things the agent checks)_
 _ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*|\n")
-_GOES_ON = re.compile(r"(?<![.!?:。！？])[ \t]*\n[ \t>]*(?=[a-z(),])")
+_GOES_ON = re.compile(r"(?<![.!?:。！？])[ \t]{0,8}\n[ \t>]{0,40}(?=[a-z(),])")
 _EMPHASIS = re.compile(r"[*_`]+(?=\W|$)|(?<!\w)[*_`]+")
 _MARKS = " \t*_`~\"'“”>|·•.。!！?？:：…–—()（）-\u200b\u200d\ufe0f\ufeff\u2060\xa0"
 
