@@ -115,7 +115,7 @@ def test_a_task_may_have_a_gate_of_its_own(written: str) -> None:
         *(("tz", value) for value in ("Mars/Olympus", "local", "../etc/passwd")),
         *(("when", value) for value in ("always", "new messages")),
         *(("catch_up", value) for value in ("twice", "true")),
-        *(("name", value) for value in ("", '""', "n" * 101)),
+        *(("name", value) for value in ("", '""', "n" * 101, '"a\\eb"', "\u200b", "...")),
         *(("prompt", value) for value in ("''", "p" * 8_001, '"never closed', "'it's'")),
     ],
 )
@@ -260,7 +260,7 @@ def tasks(draw: st.DrawFn) -> Task:
     minutes = st.integers(1, 366 * 24 * 60).map(lambda count: count * MINUTE)
     once = draw(st.booleans())
     return Task(
-        name=draw(WORDS.map(lambda text: text[:100].strip()).filter(bool)),
+        name=draw(WORDS.map(lambda text: " ".join(text.split())[:100].strip()).filter(_is_a_name)),
         prompt=draw(WORDS.map(str.strip).filter(bool)),
         once=once,
         interval_seconds=None if once else draw(minutes if at is None else st.none() | days),
@@ -271,6 +271,10 @@ def tasks(draw: st.DrawFn) -> Task:
         when=draw(st.sampled_from([None, "new_messages", "new_posts", "mentioned", "open_questions"])),
         catch_up=draw(st.sampled_from(["once", "skip"])),
     )
+
+
+def _is_a_name(text: str) -> bool:
+    return text.isprintable() and any(char.isalnum() for char in text)
 
 
 def quoted(text: str) -> str:

@@ -15,7 +15,7 @@ from ledger.heartbeat.explain import Explainer
 from ledger.heartbeat.explanation import Explanation
 from ledger.instructions import store
 from ledger.settings import Settings
-from ledger.simulate import Beat, Request, Simulation, Totals, simulate
+from ledger.simulate import Request, Simulated, Simulation, Totals, simulate
 
 _WIDEST = 60
 
@@ -129,7 +129,7 @@ def _simulated(simulation: Simulation, took: float) -> Iterable[str]:
         [_total(name, totals) for name, totals in simulation.totals.items()],
     )
     for name in simulation.off:
-        yield f"The heartbeat of {name} is switched off."
+        yield f"The heartbeat of {name} is switched off, or its active hours never open."
     calls = sum(totals.calls for totals in simulation.totals.values())
     tokens = sum(totals.prompt_tokens for totals in simulation.totals.values())
     yield ""
@@ -141,7 +141,7 @@ def _simulated(simulation: Simulation, took: float) -> Iterable[str]:
     )
 
 
-def _beat(beat: Beat) -> list[str]:
+def _beat(beat: Simulated) -> list[str]:
     run = beat.run
     return [
         _local(run.first_slot, beat.timezone),

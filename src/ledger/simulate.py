@@ -22,7 +22,7 @@ from ledger.clock import Clock, ManualClock
 from ledger.db import Database, Session
 from ledger.errors import NotFound
 from ledger.heartbeat import model
-from ledger.heartbeat.config import of_thread
+from ledger.heartbeat.config import hours, of_thread
 from ledger.heartbeat.context import Context
 from ledger.heartbeat.structs import Config
 from ledger.instructions import store as instructions
@@ -50,7 +50,7 @@ _AFRESH = {"lease_token": None, "lease_until": None, "last_run_id": None, "attem
 """How turns begin in a copy: nobody is working on them, nothing has failed."""
 
 
-class Beat(Struct, frozen=True, kw_only=True):
+class Simulated(Struct, frozen=True, kw_only=True):
     """A heartbeat that was simulated, or several in a row that were skipped for the same reason."""
 
     run: Run
@@ -68,7 +68,7 @@ class Totals(Struct, kw_only=True):
     outcomes: dict[str, int] = field(default_factory=dict[str, int])
     """Slots by the reason why it did not act, or by the outcome."""
 
-    def add(self, beat: Beat, config: Config) -> None:
+    def add(self, beat: Simulated, config: Config) -> None:
         run = beat.run
         self.slots += run.slots
         self.outcomes[run.reason or run.outcome] = self.outcomes.get(run.reason or run.outcome, 0) + run.slots
@@ -81,11 +81,11 @@ class Totals(Struct, kw_only=True):
 class Simulation(Struct, frozen=True, kw_only=True):
     starts_at: datetime
     ends_at: datetime
-    beats: list[Beat]
+    beats: list[Simulated]
     totals: dict[str, Totals]
     """By thread."""
     off: list[str]
-    """Threads whose heartbeat is switched off."""
+    """Threads whose heartbeat is switched off, or whose active hours never open."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -141,7 +141,7 @@ def _merged(parts: list[Simulation], names: list[str]) -> Simulation:
     )
 
 
-def _order(beat: Beat) -> tuple[datetime, str]:
+def _order(beat: Simulated) -> tuple[datetime, str]:
     return beat.run.started_at, beat.run.thread_id
 
 
@@ -194,7 +194,7 @@ class _Rehearsal:
             self._clock.advance(moment - self._clock.now())
             moment = await self._heartbeat.run_once()
         beats = await self._beats(starts_at, configs, before)
-        off = [name for name, config in configs.items() if not config.enabled]
+        off = [name for name, config in configs.items() if not config.enabled or hours(config).never]
         totals = {name: Totals() for name in self._names}
         for beat in beats:
             totals[beat.run.thread_id].add(beat, configs[beat.run.thread_id])
@@ -214,18 +214,18 @@ class _Rehearsal:
                 found[name] = await of_thread(session, name, turn, self._settings.heartbeat_seconds)
         return found
 
-    async def _beats(self, since: datetime, configs: dict[str, Config], before: set[str]) -> list[Beat]:
+    async def _beats(self, since: datetime, configs: dict[str, Config], before: set[str]) -> list[Simulated]:
         async with self._db.read() as session:
             found = [run for run in await runs.since(session, "heartbeat", since) if run.id not in before]
             inforce = {name: await _in_force(session, name) for name in self._names}
-        beats: list[Beat] = []
+        beats: list[Simulated] = []
         for run in found:
             config, tokens = configs[run.thread_id], None
             if run.outcome != "skipped":
                 async with self._db.read() as session:
                     detail = await runs.get(session, run.id)
                 tokens = _prompt_tokens(detail, config, inforce[run.thread_id])
-            beats.append(Beat(run=run, timezone=config.timezone, prompt_tokens=tokens))
+            beats.append(Simulated(run=run, timezone=config.timezone, prompt_tokens=tokens))
         return beats
 
 

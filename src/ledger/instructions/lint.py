@@ -23,7 +23,7 @@ class Heart(Struct, frozen=True):
     """When they are active, and in which time zone."""
 
 
-class TaskShown(Struct, frozen=True, kw_only=True):
+class LintedTask(Struct, frozen=True, kw_only=True):
     name: str | None
     line: int
     end_line: int
@@ -47,7 +47,7 @@ class Lint(Struct, frozen=True, kw_only=True):
     """There is nothing to do: heartbeats do not call the model."""
     has_work: bool
     """Something outside the tasks is work; if not, heartbeats only run when a task is due."""
-    tasks: list[TaskShown]
+    tasks: list[LintedTask]
     sections: list[Section]
     understood: list[Understood]
     problems: list[Problem]
@@ -139,9 +139,9 @@ def _lateness(at: int, task: Task, heart: Heart, every: str) -> str:
     return f"{first}: once the active hours open, which are closed then."
 
 
-def _shown(found: FoundTask, last_good: Task | None) -> TaskShown:
+def _shown(found: FoundTask, last_good: Task | None) -> LintedTask:
     task = found.task or last_good
-    return TaskShown(
+    return LintedTask(
         name=found.name,
         line=found.line,
         end_line=found.end_line,
@@ -154,7 +154,7 @@ def _shown(found: FoundTask, last_good: Task | None) -> TaskShown:
     )
 
 
-def _understood(reading: Reading, tasks: list[TaskShown], *, has_work: bool) -> list[Understood]:
+def _understood(reading: Reading, tasks: list[LintedTask], *, has_work: bool) -> list[Understood]:
     found = [
         Understood(section.line, section.end_line, f"section {section.name} with {len(section.items)} items")
         for section in reading.sections

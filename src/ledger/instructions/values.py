@@ -94,6 +94,13 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     return read
 
 
+def _name(text: str) -> str:
+    name = " ".join(text.split())
+    if name and not (name.isprintable() and any(char.isalnum() for char in name)):
+        raise Unreadable("write a name of letters or digits")
+    return _text(MAX_NAME)(name)
+
+
 def _text(most: int) -> Callable[[str], str]:
     def read(text: str) -> str:
         if not text:
@@ -106,7 +113,7 @@ def _text(most: int) -> Callable[[str], str]:
 
 
 READ: dict[str, Callable[[str], Any]] = {
-    "name": _text(MAX_NAME),
+    "name": _name,
     "interval": interval,
     "prompt": _text(MAX_PROMPT),
     "at": clock_time,
