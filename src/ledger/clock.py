@@ -108,5 +108,10 @@ def zone(name: str) -> ZoneInfo:
         raise Invalid(f"{name!r} is not an IANA time zone: write one such as UTC or Europe/Paris.") from None
 
 
+def local_text(moment: datetime, timezone: str) -> str:
+    """The moment by the clocks of a zone, with its day of the week, to the minute."""
+    return f"{moment.astimezone(zone(timezone)):%a %Y-%m-%d %H:%M}"
+
+
 def known_timezone(name: str) -> str:
     return zone(name).key

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ledger import schema
-from ledger.clock import Clock, ServerClock, SystemClock, zone
+from ledger.clock import Clock, ServerClock, SystemClock, local_text
 from ledger.db import Database
 from ledger.errors import Invalid
 from ledger.heartbeat.explain import Explainer
@@ -166,7 +166,7 @@ def _total(name: str, totals: Totals) -> list[str]:
 
 
 def _local(moment: datetime | None, timezone: str) -> str:
-    return f"{moment.astimezone(zone(timezone)):%a %Y-%m-%d %H:%M}" if moment else "-"
+    return local_text(moment, timezone) if moment else "-"
 
 
 def _table(titles: list[str], rows: list[list[str]]) -> Iterable[str]:

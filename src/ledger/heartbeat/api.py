@@ -25,6 +25,7 @@ from ledger.instructions import store
 from ledger.instructions.file import File
 from ledger.instructions.lint import Heart, Lint, lint
 from ledger.instructions.structs import Own, Problem, Task, Version, VersionSummary
+from ledger.instructions.text import understand
 from ledger.settings import Settings
 from ledger.threads import store as threads
 from ledger.threads.structs import Page, ThreadId
@@ -55,7 +56,7 @@ class InstructionsController(Controller):
     ) -> Response[InstructionsFile]:
         """The instructions in force, and what is odd about them."""
         await file.follow()
-        return await _file(db, file, settings, file.problem)
+        return await _file(db, file, settings)
 
     @post("/heartbeat/heartbeat.md", status_code=200)
     async def save_heartbeat_md(
@@ -74,8 +75,8 @@ class InstructionsController(Controller):
         store.check(data.content)
         if strict:
             _refuse((await _lint(data.content, _default(settings), [])).problems)
-        file_problem = await file.save(data.content, expected=_version(if_match))
-        return await _file(db, file, settings, file_problem)
+        await file.save(data.content, expected=_version(if_match))
+        return await _file(db, file, settings)
 
     @post("/heartbeat/heartbeat.md/lint", status_code=200)
     async def lint_heartbeat_md(
@@ -131,8 +132,8 @@ class InstructionsController(Controller):
         """Put an earlier version in force again, as a new one."""
         del data
         found = await _get(db, version)
-        file_problem = await file.save(found.content, source=f"restore {version}", expected=_version(if_match))
-        return await _file(db, file, settings, file_problem)
+        await file.save(found.content, source=f"restore {version}", expected=_version(if_match))
+        return await _file(db, file, settings)
 
     @get("/threads/{thread_id:str}/heartbeat/instructions")
     async def get_thread_instructions(
@@ -159,9 +160,9 @@ class InstructionsController(Controller):
     ) -> Response[OwnInstructions]:
         """Give the thread instructions of its own, which extend HEARTBEAT.md or stand in its place."""
         store.check(data.content)
-        found = await _lint(data.content, await _heart(db, settings, thread_id), [])
         if strict:
-            _refuse(found.problems)
+            _refuse((await _lint(data.content, await _heart(db, settings, thread_id), [])).problems)
+        await understand(data.content)  # before the transaction, which compares it with the text before
         async with db.write() as session:
             await threads.lock_existing(session, thread_id)
             own = await store.save_own(
@@ -184,12 +185,12 @@ async def _get(db: Database, version: int) -> Version:
         return await store.get(session, version)
 
 
-async def _file(db: Database, file: File, settings: Settings, file_problem: str | None) -> Response[InstructionsFile]:
+async def _file(db: Database, file: File, settings: Settings) -> Response[InstructionsFile]:
     async with db.read() as session:
         version = await store.newest(session)
     found = (await _lint(version.content, _default(settings), version.carried)).problems if version else []
-    if file_problem is not None:
-        found = [*found, Problem(0, "error", file_problem, "Mend the file or its permissions, or save the text here.")]
+    if file.problem is not None:
+        found = [*found, Problem(0, "error", file.problem, "Mend the file or its permissions, or save the text here.")]
     number = version.version if version else 0
     shown = InstructionsFile(
         content=version.content if version else "",

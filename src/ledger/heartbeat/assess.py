@@ -77,10 +77,8 @@ class Assessor:
         """The model that decides; None: rules do."""
         return (config.model or self._model) if self._has_provider else None
 
-    async def assess(
-        self, turn: Turn, *, now: datetime, trigger: Trigger, slot: datetime | None = None
-    ) -> Standing | None:
-        """How the turn stands now; None if its thread is gone. `slot`: the heartbeat's, unless it is the turn's own."""
+    async def assess(self, turn: Turn, *, now: datetime, trigger: Trigger) -> Standing | None:
+        """How the turn stands now; None if its thread is gone."""
         async with self._db.read() as session:
             ground = await self._ground(session, turn)
         if ground is None:
@@ -88,7 +86,7 @@ class Assessor:
         for part in (ground.shared, ground.own):
             await understand(part.content if part else "")
         inforce = instructions.assemble(ground.shared, ground.own)
-        beat = self._beat(turn, ground.config, trigger, now, slot)
+        beat = self._beat(turn, ground.config, trigger, now)
         followed = tasks.follow(inforce, ground.known, beat)
         due = await self._due(turn, followed, beat)
         basis = _basis(ground.state, ground.config, inforce)
@@ -118,11 +116,11 @@ class Assessor:
             await tasks.known(session, turn.thread_id),
         )
 
-    def _beat(self, turn: Turn, config: Config, trigger: Trigger, now: datetime, slot: datetime | None) -> Beat:
-        every = timedelta(seconds=config.every)
-        if slot is None and trigger == "schedule" and turn.slot is not None and turn.slot <= now:
+    def _beat(self, turn: Turn, config: Config, trigger: Trigger, now: datetime) -> Beat:
+        every, slot = timedelta(seconds=config.every), now
+        if trigger == "schedule" and turn.slot is not None and turn.slot <= now:
             slot = covered(turn.anchor_at, every, configs.hours(config), turn.slot, now).last
-        return Beat(slot or now, every, config.timezone, has_model=self.model_for(config) is not None)
+        return Beat(slot, every, config.timezone, has_model=self.model_for(config) is not None)
 
     async def _due(self, turn: Turn, followed: list[Followed], beat: Beat) -> list[Followed]:
         in_time = [each for each in followed if tasks.is_due(each, beat)]

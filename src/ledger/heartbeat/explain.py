@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, structs
 
-from ledger.clock import Clock, zone
+from ledger.clock import Clock, local_text, zone
 from ledger.db import Database
 from ledger.errors import NotFound
 from ledger.heartbeat import config as configs
@@ -42,7 +42,7 @@ class Found(Struct, frozen=True):
         return self.is_running and self.turn.enabled and due is not None and due <= self.now
 
     def local(self, moment: datetime) -> str:
-        return f"{moment.astimezone(zone(self.standing.config.timezone)):%a %Y-%m-%d %H:%M}"
+        return local_text(moment, self.standing.config.timezone)
 
 
 class Explainer:

@@ -116,23 +116,18 @@ def _series(task: Task, known: Series | None, saved_at: datetime | None, beat: B
     schedule = _schedule(task, beat.timezone)
     if known is not None and known.schedule == schedule and not _runs_again(task, known, digest, beat):
         return known if known.prompt_digest == digest else structs.replace(known, prompt_digest=digest)
-    slot = beat.slot
+    slot: datetime | None = beat.slot
     if task.at is not None:
         # One that was named since the heartbeat before belongs to this one.
         since = beat.slot - beat.every if saved_at is None else max(saved_at, beat.slot - beat.every)
-        first = _next_at(structs.replace(task, interval_seconds=None), task.at, beat.timezone, since, since)
-        return _begun(task, schedule, digest, anchor_at=first or slot, slot=first)
-    return _begun(task, schedule, digest, anchor_at=slot, slot=slot)
+        slot = _next_at(structs.replace(task, interval_seconds=None), task.at, beat.timezone, since, since)
+    return Series(name=task.name, schedule=schedule, prompt_digest=digest, anchor_at=slot or beat.slot, slot=slot)
 
 
 def _schedule(task: Task, timezone: str) -> str:
     """Another text whenever the moments are others."""
     is_local = task.at is not None or task.window is not None or task.days != EVERY_DAY
     return schedule_text(task) + (f" ({timezone})" if is_local and not task.tz else "")
-
-
-def _begun(task: Task, schedule: str, digest: str, *, anchor_at: datetime, slot: datetime | None) -> Series:
-    return Series(name=task.name, schedule=schedule, prompt_digest=digest, anchor_at=anchor_at, slot=slot)
 
 
 def _runs_again(task: Task, known: Series, digest: str, beat: Beat) -> bool:

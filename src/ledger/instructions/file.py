@@ -25,7 +25,7 @@ class File:
     def __init__(self, path: str, db: Database, clock: Clock) -> None:
         self.path = Path(path).absolute()
         self.problem: str | None = None
-        """Why the file on disk is not in force, if it is not."""
+        """What is wrong with the file on disk, if anything is: it is not in force, or could not be written."""
         self._db = db
         self._clock = clock
         self._stamp: tuple[int, int, int] | None = None
@@ -57,8 +57,8 @@ class File:
                 self.problem = before  # the same text as when it was looked at last
             self._stamp = stamp
 
-    async def save(self, content: str, *, source: str = "api", expected: int | None = None) -> str | None:
-        """Put content in force, then write the file; says what went wrong with the file, if anything did.
+    async def save(self, content: str, *, source: str = "api", expected: int | None = None) -> None:
+        """Put content in force, then write the file; what goes wrong with the file is then its `problem`.
 
         What somebody has written to the file meanwhile becomes a version before. With `expected`, nothing is saved
         unless that is the version in force (`Stale`).
@@ -75,9 +75,8 @@ class File:
                 await anyio.to_thread.run_sync(self._write, content, self._is_unread)
             except OSError as error:
                 self.problem = f"It is in force, but {self.path} could not be written: {error.strerror}."
-                return self.problem
-            self._stamp = self._stat()
-        return None
+            else:
+                self._stamp = self._stat()
 
     async def _import(self, content: str) -> None:
         await self._understand(content)

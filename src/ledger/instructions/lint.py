@@ -8,7 +8,7 @@ from msgspec import Struct
 from ledger.hours import DAY_MINUTES, EVERY_DAY, Hours, Window, local_moment
 from ledger.instructions.advice import advice
 from ledger.instructions.structs import FoundTask, Problem, Reading, Section, Task
-from ledger.instructions.text import lines_of, read, visible_lines
+from ledger.instructions.text import lines_of, read
 from ledger.instructions.values import clock_text, interval_text, schedule_text
 
 _SOME_WEEK = datetime(2026, 1, 5, tzinfo=UTC)
@@ -72,7 +72,7 @@ def lint(text: str, heart: Heart, carried: list[Task]) -> Lint:
 def problems(text: str, heart: Heart, last_good: dict[str, Task]) -> list[Problem]:
     """All that is odd about a text, by line."""
     reading = read(text)
-    found = [*reading.problems, *advice(lines_of(text), visible_lines(text), reading.tasks)]
+    found = [*reading.problems, *advice(lines_of(text), reading.visible, reading.tasks)]
     for task in reading.tasks:
         found += task.problems
         if task.task is not None:

@@ -80,6 +80,8 @@ class Section(Struct, frozen=True):
 class Reading(Struct, frozen=True, kw_only=True):
     """What Ledger understands of a text."""
 
+    visible: list[str]
+    """Its lines with comments blanked out."""
     tasks: list[FoundTask]
     sections: list[Section]
     has_work: bool

@@ -46,6 +46,7 @@ def read(text: str) -> Reading:
     view = [line.expandtabs(4) if line[:1].isspace() else line for line in view]
     block = find_tasks(view)
     return Reading(
+        visible=view,
         tasks=block.tasks,
         sections=list(_sections(_headed(lines, view, tokens, problems), block.tasks)),
         has_work=_is_work("\n".join(_beside(view, lines, tokens, block))),
@@ -55,12 +56,6 @@ def read(text: str) -> Reading:
 
 def lines_of(text: str) -> list[str]:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-
-def visible_lines(text: str) -> list[str]:
-    """The lines of a text with its comments blanked out."""
-    lines = lines_of(text)
-    return _without_comments(lines, _markdown.parse("\n".join(lines)))[0]
 
 
 def _beside(view: list[str], lines: list[str], tokens: list[Token], block: Block) -> list[str]:

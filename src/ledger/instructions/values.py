@@ -37,7 +37,7 @@ def interval(text: str) -> int | None:
     if not any(amounts):
         meant = f"; perhaps {_MEANT[word]}" if word in _MEANT else ""
         raise Unreadable(f"write 30m, 2h, 1h30m, 1d, 1w or once; a bare number is minutes{meant}")
-    seconds = sum(int(amount or 0) * unit for amount, unit in zip(amounts, (604_800, 86_400, 3_600, 60), strict=True))
+    seconds = sum(int(amount or 0) * unit for amount, unit in zip(amounts, reversed(_UNITS.values()), strict=True))
     if not _UNITS["m"] <= seconds <= MAX_INTERVAL:
         raise Unreadable("write an interval from 1m to 366d")
     return seconds
@@ -152,7 +152,7 @@ def days_text(chosen: tuple[int, ...]) -> str:
 def interval_text(seconds: int) -> str:
     """`1h30m`; whole weeks as weeks."""
     parts: list[str] = []
-    for unit, size in sorted(_UNITS.items(), key=lambda item: -item[1]):
+    for unit, size in reversed(_UNITS.items()):
         count, seconds = divmod(seconds, size)
         parts += [f"{count}{unit}"] if count else []
     return "".join(parts) + (f"{seconds}s" if seconds else "")
