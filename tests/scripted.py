@@ -16,6 +16,8 @@ NOTHING: dict[str, object] = {
     "summary": "Nothing to do.",
     "actions": [],
     "tasks": [],
+    "question": None,
+    "next_check": None,
 }
 
 
@@ -35,7 +37,12 @@ def useless(step: Step, reason: str) -> list[Step]:
 
 def act(*actions: dict[str, object], summary: str = "Did something.") -> dict[str, object]:
     """An answer that acts."""
-    return {"verdict": "act", "reasoning": "It is time.", "summary": summary, "actions": list(actions), "tasks": []}
+    return NOTHING | {"verdict": "act", "reasoning": "It is time.", "summary": summary, "actions": list(actions)}
+
+
+def ask(question: str) -> dict[str, object]:
+    """An answer that asks a person."""
+    return NOTHING | {"verdict": "needs_person", "summary": "I must know more.", "question": question}
 
 
 def post(title: str = "A title", content: str = "Some content.", board: str = "general") -> dict[str, object]:
@@ -93,4 +100,4 @@ class Paused:
         return msgspec.json.encode(self._answer).decode()
 
 
-__all__ = ["NOTHING", "ModelError", "Paused", "ScriptedModel", "act", "post", "useless"]
+__all__ = ["NOTHING", "ModelError", "Paused", "ScriptedModel", "act", "ask", "post", "useless"]

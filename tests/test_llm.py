@@ -19,7 +19,7 @@ from ledger.heartbeat.model import SCHEMA
 from ledger.llm import ChatAnswer, ChatMessage, ChatRequest, ModelError, OpenAICompatible
 from tests import provider as stub
 from tests.provider import Mode, Provider, error, http, provider_running, says
-from tests.scripted import NOTHING, act, post
+from tests.scripted import NOTHING, act, ask, post
 
 LIMIT = timedelta(seconds=120)
 REQUEST = ChatRequest(
@@ -187,7 +187,7 @@ async def test_an_answer_of_a_megabyte_comes_back_whole(provider: Provider, llm:
 def test_the_schema_of_a_decision_is_strict() -> None:
     assert SCHEMA["type"] == "object"
     objects = [node for node in _nodes(SCHEMA) if "properties" in node]
-    assert len(objects) == 5
+    assert len(objects) == 6
     for node in objects:
         assert node["type"] == "object"
         assert node["required"] == list(node["properties"])
@@ -220,6 +220,9 @@ DECISIONS: list[dict[str, object]] = [
         {"action": "vote", "post_id": "p1", "direction": "up"}, {"action": "vote", "post_id": "p2", "direction": "down"}
     ),
     act(post("One"), post("Two"), post("Three")),
+    act({"action": "message", "content": "Hello."}),
+    ask("Which lake?"),
+    NOTHING | {"next_check": 600},
 ]
 
 
@@ -284,7 +287,7 @@ def _check(value: object, schema: dict[str, Any]) -> None:
     if "enum" in schema:
         assert value in schema["enum"], value
     if "type" in schema:
-        kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "null": type(None)}
+        kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
         assert isinstance(value, kinds[schema["type"]]), value
     if isinstance(value, list):
         for item in cast("list[object]", value):

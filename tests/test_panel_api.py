@@ -32,6 +32,7 @@ DEFAULTS: Json = {
     "max_tokens": 500,
     "temperature": 0.7,
     "dry_run": False,
+    "approval": "auto",
 }
 OTHERS: Json = {
     "enabled": False,
@@ -44,6 +45,7 @@ OTHERS: Json = {
     "max_tokens": 10,
     "temperature": 2.0,
     "dry_run": True,
+    "approval": "posts",
 }
 
 
@@ -117,6 +119,7 @@ async def test_every_seconds_is_read_as_every(running: Running) -> None:
         ("max_tokens", [9, 32_001, 10.5, "500"]),
         ("temperature", [-0.1, 2.1, "0.5", False]),
         ("dry_run", ["true", 0]),
+        ("approval", ["none", True, ""]),
         ("colour", ["red"]),
         ("last_run", [None]),
     ],
@@ -173,7 +176,7 @@ async def test_run_now_tells_what_was_done(running: Running, model: ScriptedMode
     ran = await _set(running, RUN_NOW)
     (written,) = (await _get(running, "/api/posts"))["items"]
     action = {"action": "post", "success": True, "post_id": written["id"], "comment_id": None, "title": "Plans"}
-    action |= {"direction": None, "dry_run": False, "error": None}
+    action |= {"direction": None, "dry_run": False, "error": None, "message_id": None, "approval_id": None}
     assert ran == {
         "thread_id": "default",
         "ran_successfully": True,

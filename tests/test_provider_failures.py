@@ -17,9 +17,15 @@ from tests.scripted import NOTHING, act, post
 HALF_HOUR = timedelta(minutes=30)
 TURN = timedelta(seconds=120)
 
+FINAL: dict[str, tuple[Mode, str]] = {
+    "400": (error(400, "`messages` is wrong."), "answered 400"),
+    "401": (error(401, "Incorrect API key: key."), "answered 401: {"),
+    "403": (error(403, "Not in your country."), "answered 403"),
+    "404": (error(404, "No such model."), "answered 404"),
+}
 FAILURES: dict[str, tuple[Mode, str, str]] = {
-    "401": (error(401, "Incorrect API key."), "provider_failed", "answered 401"),
-    "404": (error(404, "No such model."), "provider_failed", "answered 404"),
+    "408": (error(408, "You were too slow."), "provider_failed", "answered 408"),
+    "409": (error(409, "Not now."), "provider_failed", "answered 409"),
     "429": (error(429, "Slow down."), "provider_failed", "answered 429"),
     "429 with Retry-After": (error(429, "Wait.", headers="retry-after: 5\r\n"), "provider_failed", "answered 429"),
     "500": (error(500, "Oh no."), "provider_failed", "answered 500"),

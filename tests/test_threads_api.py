@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from ledger.clock import ManualClock
 from ledger.tables import METADATA
 from tests.conftest import Running, on_sqlite
-from tests.scripted import ScriptedModel, act, post
+from tests.scripted import ScriptedModel, act, ask, post
 
 Json = dict[str, Any]
 
@@ -211,6 +211,11 @@ async def _fill(running: Running, model: ScriptedModel, thread: str) -> None:
     (await running.http.put(f"/api/posts/{written['id']}/votes/dora", json={"value": 1})).raise_for_status()
     model.says(act(post(f"Of {thread}", "Some content.")))
     (await running.http.post(f"/api/threads/{thread}/heartbeat/run-now")).raise_for_status()
+    model.says(ask("Which lake?"), act(post("Held", "Until somebody agrees.")))
+    for config in ({"approval": "posts"}, {"approval": "all"}):
+        (await running.http.post(f"/api/threads/{thread}/heartbeat/config", json=config)).raise_for_status()
+        (await running.http.post(f"/api/threads/{thread}/heartbeat/run-now")).raise_for_status()
+    (await running.http.patch(f"/api/threads/{thread}/budget", json={"calls": 20})).raise_for_status()
     (
         await running.http.put(f"/api/threads/{thread}/journal/settings", json={"self_reply": False, "posts": "never"})
     ).raise_for_status()
@@ -238,6 +243,7 @@ async def _rows_of(running: Running, thread: str) -> dict[str, int]:
 
 
 FILLED = {
+    "approvals": 1,
     "comments": 2,
     "entries": 2,
     "heartbeat_configs": 1,
@@ -246,10 +252,13 @@ FILLED = {
     "messages": 1,
     "posts": 2,
     "profiles": 1,
-    "runs": 3,
+    "questions": 1,
+    "runs": 5,
     "scorecards": 1,
     "tallies": 1,
     "thread_instructions": 1,
+    "thread_limits": 1,
+    "thread_spending": 1,
     "turns": 4,
     "votes": 1,
 }

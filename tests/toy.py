@@ -7,6 +7,7 @@ import anyio
 import anyio.lowlevel
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from ledger.budgets.structs import Plan
 from ledger.clock import Clock
 from ledger.db import Database, Session
 from ledger.heartbeat.schedule import covered, next_slot
@@ -141,7 +142,7 @@ async def _no_wake(session: Session, thread_id: str) -> None:
 
 def means(db: Database) -> Means:
     """What quiet loops work with, without a model."""
-    return Means(db, None, 20, Pen("ledger", 0.25), _no_wake)
+    return Means(db, None, 20, Pen("ledger", 0.25), _no_wake, Plan())
 
 
 class Process:

@@ -17,6 +17,8 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from ledger import __version__, schema
+from ledger.actions.api import ApprovalController
+from ledger.budgets.api import BudgetController
 from ledger.clock import Clock, ServerClock, SystemClock
 from ledger.db import Database
 from ledger.docs import DocsPage
@@ -33,6 +35,8 @@ from ledger.loops.heartbeat_api import HeartbeatController
 from ledger.loops.tasks import Tasks
 from ledger.mind.api import MindController
 from ledger.posts.api import PostController
+from ledger.providers.api import ProviderController
+from ledger.questions.api import QuestionController
 from ledger.runs.api import RunController
 from ledger.settings import Settings
 from ledger.threads import store as threads
@@ -110,6 +114,10 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
             MindController,
             JournalController,
             PostController,
+            ApprovalController,
+            QuestionController,
+            BudgetController,
+            ProviderController,
             RunController,
             HealthController,
         ],

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from ledger.clock import Clock
 from ledger.db import outside_transaction
+from ledger.tokens import clip, count_tokens
 
 CONNECT_SECONDS = 5.0
 """How long a connection to the provider may take to open."""
@@ -21,6 +22,16 @@ CONNECT_SECONDS = 5.0
 _SHOWN = 300
 _LONGEST_WAIT = timedelta(days=1)
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d+)?", re.ASCII)
+_PASSING = (408, 409, 425, 429)
+_LASTING = (401, 402, 403, 404, 405, 407)
+_TOO_LONG = re.compile(
+    r"context.(length|window|size)|maximum.context|too many (input )?tokens|(prompt|input|request) is too (long|large)"
+    r"|reduce the length|max_prompt_tokens",
+    re.IGNORECASE,
+)
+_SHORT = 64
+"""How many characters of every text stay, however long the whole is."""
+
 _COMPLAINTS = (400, 404, 422, 501)
 """With these, endpoints refuse what they do not know of a request."""
 
@@ -28,15 +39,37 @@ _IMPOSSIBLE_TOKENS = 2**31
 _NO_KEY = "none"  # local servers ask for no key, but the client insists on one
 
 
+Fault = Literal["passing", "lasting", "request", "too_long", "refusal"]
+"""`passing`: may be over in a while (unreachable, 408, 409, 429, 5xx, no completion). `lasting`: key, address or model
+are wrong (401, 403, 404). `request`: this one is not taken (other 4xx). `too_long`: its prompt is more than the model
+takes. `refusal`: the model would not answer it."""
+
+
 class ModelError(Exception):
-    """The provider gave no usable answer: it could not be reached, refused, or sent something else.
+    """The provider gave no usable answer: it could not be reached, refused, or sent something else."""
 
-    `wait`: how long it asks to be left alone.
-    """
-
-    def __init__(self, detail: str, wait: timedelta | None = None) -> None:
+    def __init__(
+        self, detail: str, wait: timedelta | None = None, *, fault: Fault = "passing", may_have_cost: bool = True
+    ) -> None:
+        """`wait`: how long it asks to be left alone. `may_have_cost`: whether it may have counted tokens."""
         super().__init__(detail)
         self.wait = wait
+        self.fault: Fault = fault
+        self.may_have_cost = may_have_cost
+
+    @property
+    def blames_provider(self) -> bool:
+        """Whether other requests would fail, too."""
+        return self.fault in ("passing", "lasting")
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the same request would fail again."""
+        return self.fault in ("lasting", "request", "too_long")
+
+
+class ModelTimeout(ModelError):
+    """The provider did not answer in time."""
 
 
 class ChatMessage(Struct, frozen=True):
@@ -52,6 +85,12 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     schema_name: str
     schema: dict[str, Any]
     """JSON schema that the answer must follow."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About how many tokens a provider counts for it, its schema included."""
+        schema = count_tokens(msgspec.json.encode(self.schema).decode())
+        return schema + sum(count_tokens(message.content) for message in self.messages)
 
 
 class ChatAnswer(Struct, frozen=True, kw_only=True):
@@ -157,7 +196,7 @@ class OpenAICompatible:
             with self._clock.deadline(self._timeout):
                 response = await self._post(client, request)
         except self._openai.APIStatusError as error:
-            raise ModelError(_status(error), _wait(error.response.headers, self._clock.now())) from error
+            raise _refused(error, self._clock.now(), self._api_key) from error
         except self._openai.APITimeoutError as error:
             raise ModelError("The provider could not be reached, or did not answer in time.") from error
         except self._openai.APIConnectionError as error:
@@ -165,7 +204,7 @@ class OpenAICompatible:
         except self._openai.OpenAIError as error:
             raise ModelError(f"The call to the provider failed: {error}") from error
         except TimeoutError:
-            raise ModelError(f"The provider did not answer within {self._timeout.total_seconds():g} s.") from None
+            raise ModelTimeout(f"The provider did not answer within {self._timeout.total_seconds():g} s.") from None
         return _answer(request, response.content, self._clock.now() - began)
 
     async def _post(self, client: Any, request: ChatRequest) -> Any:  # noqa: ANN401 - openai is imported late
@@ -264,8 +303,50 @@ def _wait(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     return min(max(asked, timedelta(0)), _LONGEST_WAIT)
 
 
-def _status(error: Any) -> str:  # noqa: ANN401 - openai is imported late
-    return f"The provider answered {error.status_code}: {_readable(error.response.text) or 'nothing more'}"
+def _refused(error: Any, now: datetime, secret: str) -> ModelError:  # noqa: ANN401 - openai is imported late
+    # Some endpoints quote the key that they refuse.
+    status, said = error.status_code, error.response.text.replace(secret, "…" if secret != _NO_KEY else secret)
+    detail = f"The provider answered {status}: {_readable(said) or 'nothing more'}"
+    return ModelError(detail, _wait(error.response.headers, now), fault=_fault(status, said), may_have_cost=False)
+
+
+def _fault(status: int, said: str) -> Fault:
+    if status in _PASSING or status >= 500:  # noqa: PLR2004
+        return "passing"
+    if status in _LASTING:
+        return "lasting"
+    return "too_long" if _TOO_LONG.search(said) else "request"
+
+
+def shorter(request: ChatRequest) -> ChatRequest:
+    """The request with its data cut to about half: every text of the JSON document in its second message is clipped.
+
+    The shortest ones stay whole, and with them ids and names.
+    """
+    system, data = request.messages[:2]
+    document = msgspec.json.decode(data.content)
+    low, high = _SHORT, max(_SHORT, len(data.content))
+    while low < high:  # the longest limit that is short enough
+        middle = (low + high + 1) // 2
+        fits = 2 * count_tokens(_clipped(document, middle)) <= count_tokens(data.content)
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return structs.replace(request, messages=[system, ChatMessage(data.role, _clipped(document, low))])
+
+
+def _clipped(document: object, most: int) -> str:
+    return msgspec.json.encode(_clip_texts(document, most)).decode()
+
+
+def _clip_texts(node: Any, most: int) -> Any:  # noqa: ANN401 - JSON
+    match node:
+        case str():
+            return clip(node, most, len)
+        case list():
+            return [_clip_texts(item, most) for item in cast("list[Any]", node)]
+        case dict():
+            return {key: _clip_texts(value, most) for key, value in cast("dict[str, Any]", node).items()}
+        case _:
+            return node
 
 
 def _answer(request: ChatRequest, raw: bytes, latency: timedelta) -> ChatAnswer:
@@ -278,7 +359,7 @@ def _answer(request: ChatRequest, raw: bytes, latency: timedelta) -> ChatAnswer:
         raise ModelError("The provider's answer has no choices.")
     message = completion.choices[0].message
     if message.refusal:
-        raise ModelError(f"The model refused: {message.refusal[:_SHOWN]}")
+        raise ModelError(f"The model refused: {message.refusal[:_SHOWN]}", fault="refusal")
     usage = completion.usage or _Usage()
     return ChatAnswer(
         text=message.text,

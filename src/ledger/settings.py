@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple, get_args
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from sqlalchemy.engine import make_url
@@ -22,6 +23,7 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
+_OPENAI = "https://api.openai.com/v1"
 _SECRET = ("api_token", "llm_api_key", "database_url")
 """Fields whose values no log should show."""
 
@@ -30,6 +32,13 @@ _REMOVED = {"CRT_HEARTBEAT_ENABLED": "CRT_HEARTBEAT_LOOP_ENABLED"}
 
 class SettingError(ValueError):
     """A variable that cannot be read: names the variable, its value, and what would be right."""
+
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a million tokens of a model cost."""
+
+    prompt: float
+    completion: float
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +68,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     llm_base_url: str | None = None
     llm_api_key: str | None = None
     llm_model: str | None = None
+    llm_prices: dict[str, Price] = {}
+    thread_calls_per_day: int | None = 200
+    thread_tokens_per_day: int | None = None
+    thread_actions_per_day: int | None = 48
+    thread_cost_per_day: float | None = None
+    service_calls_per_day: int | None = None
+    service_tokens_per_day: int | None = None
+    service_actions_per_day: int | None = None
+    service_cost_per_day: float | None = None
     log_level: LogLevel = "info"
 
     @property
@@ -66,9 +84,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there is anybody to send a model call to."""
         return bool(self.llm_base_url or self.llm_api_key)
 
+    @property
+    def provider_url(self) -> str:
+        """The provider's address without name and password, to be kept and shown."""
+        parts = urlsplit(self.llm_base_url or _OPENAI)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]))
+
 
 class Variable(NamedTuple):
-    """One row of the README's table: the variable's name, the field it sets, how it is read, what it means."""
+    """One row of the table of settings: the variable's name, the field it sets, how it is read, what it means."""
 
     name: str
     field: str
@@ -125,6 +149,31 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
     return _number(low, high, "a number of seconds")
 
 
+def _unlimited(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What `read` reads, or `unlimited`, which is None."""
+
+    def read_limit(value: str) -> object:
+        if value.strip().lower() == "unlimited":
+            return None
+        try:
+            return read(value)
+        except SettingError as error:
+            raise SettingError(f"{error}, or unlimited") from None
+
+    return read_limit
+
+
+def _prices(value: str) -> dict[str, Price]:
+    hint = 'write JSON such as {"MODEL": {"prompt": 0.25, "completion": 2.0}}, prices of a million tokens'
+    try:
+        prices = msgspec.json.decode(value, type=dict[str, Price])
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise SettingError(f"{hint} ({error})") from None
+    if not all(0 <= each < float("inf") for price in prices.values() for each in (price.prompt, price.completion)):
+        raise SettingError(f"{hint}, none of them below zero")
+    return prices
+
+
 def _list(value: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in value.split(",") if item.strip())
 
@@ -176,6 +225,8 @@ def _level(value: str) -> str:
 
 
 _INTERVAL = _whole(1, 604_800)
+_COUNT = _unlimited(_whole(0, 1_000_000_000_000))
+_COST = _unlimited(_number(0, 1_000_000_000))
 
 VARIABLES = (
     Variable("CRT_HOST", "host", _text, "Address to listen on; other than loopback only with `CRT_API_TOKEN`."),
@@ -216,6 +267,15 @@ VARIABLES = (
     Variable("CRT_LLM_BASE_URL", "llm_base_url", _url, "OpenAI-compatible endpoint; else `OPENAI_BASE_URL`."),
     Variable("CRT_LLM_API_KEY", "llm_api_key", _text, "Its key; else `OPENAI_API_KEY`."),
     Variable("CRT_LLM_MODEL", "llm_model", _text, "Model that decides; else `OPENAI_MODEL`. None: rules decide."),
+    Variable("CRT_LLM_PRICES", "llm_prices", _prices, "Prices of models by a million tokens, as JSON."),
+    Variable("CRT_THREAD_CALLS_PER_DAY", "thread_calls_per_day", _COUNT, "Calls of a model for one thread; 0: none."),
+    Variable("CRT_THREAD_TOKENS_PER_DAY", "thread_tokens_per_day", _COUNT, "Tokens of these calls."),
+    Variable("CRT_THREAD_ACTIONS_PER_DAY", "thread_actions_per_day", _COUNT, "What the agent may do on one thread."),
+    Variable("CRT_THREAD_COST_PER_DAY", "thread_cost_per_day", _COST, "What its calls may cost."),
+    Variable("CRT_SERVICE_CALLS_PER_DAY", "service_calls_per_day", _COUNT, "Calls for all threads together."),
+    Variable("CRT_SERVICE_TOKENS_PER_DAY", "service_tokens_per_day", _COUNT, "Tokens of these calls."),
+    Variable("CRT_SERVICE_ACTIONS_PER_DAY", "service_actions_per_day", _COUNT, "What the agent may do on all threads."),
+    Variable("CRT_SERVICE_COST_PER_DAY", "service_cost_per_day", _COST, "What all calls may cost."),
     Variable("CRT_LOG_LEVEL", "log_level", _level, "`debug`, `info`, `warning` or `error`."),
 )
 

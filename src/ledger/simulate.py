@@ -241,7 +241,7 @@ def _prompt_tokens(run: RunDetail, config: Config, inforce: InForce) -> int:
         now=run.started_at,
         asked=None,
     )
-    return model.prompt_tokens(request)
+    return request.prompt_tokens
 
 
 async def _in_force(session: Session, thread_id: str) -> InForce:

@@ -1,20 +1,33 @@
-"""What a heartbeat can do to the ledger: a closed union. A new action is one struct with `apply`, and one name here."""
+"""What a heartbeat can do: a closed union. A new action is one struct with `text` and `apply`, and one name here."""
 
-from typing import Literal
+from typing import Literal, cast
 
+import msgspec
 from msgspec import Struct, structs
 
-from ledger.actions.checks import Refused, Scene
+from ledger.actions.checks import Refused, Scene, is_any_alike
 from ledger.actions.comment import CommentAction
+from ledger.actions.message import MessageAction
 from ledger.actions.post import PostAction
 from ledger.actions.vote import VoteAction
-from ledger.db import Session
+from ledger.approvals import store as approvals
+from ledger.approvals.structs import LIFETIME, Approval
+from ledger.budgets import store as budgets
+from ledger.budgets.structs import Amounts
+from ledger.db import Session, new_id
 from ledger.runs.structs import ActionResult
 
-Action = PostAction | CommentAction | VoteAction
+Action = PostAction | CommentAction | VoteAction | MessageAction
 
 MAX_ACTIONS = 3
 """How many actions one decision may have."""
+
+MAX_QUESTION = 2_000
+
+WAITS = "It waits for a person's approval."
+
+_PENDING = 50
+"""How many of the actions that wait a new one is compared with."""
 
 
 class TaskReport(Struct, frozen=True):
@@ -26,9 +39,9 @@ class TaskReport(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What to do now. With the verdict nothing the list of actions is empty; with act it holds 1 to 3 actions."""
+    """What to do now. With the verdict act there are 1 to 3 actions, else none; a question goes with needs_person."""
 
-    verdict: Literal["nothing", "act"]
+    verdict: Literal["nothing", "act", "needs_person"]
     reasoning: str
     """Why, for the record."""
     summary: str
@@ -36,24 +49,48 @@ class Decision(Struct, frozen=True, kw_only=True):
     actions: list[Action]
     tasks: list[TaskReport] = []
     """One report for each task that was due."""
+    question: str | None = None
+    """What a person must say first."""
+    next_check: int | None = None
+    """In how many seconds to look again; null: as usual."""
 
     def __post_init__(self) -> None:
+        asks = bool(self.question and self.question.replace("\x00", "").strip())
         if len(self.actions) > MAX_ACTIONS:
             raise ValueError(f"{len(self.actions)} actions are too many: at most {MAX_ACTIONS}")
         if self.verdict == "act" and not self.actions:
             raise ValueError("the verdict is act, but there is no action")
-        if self.verdict == "nothing" and self.actions:
-            raise ValueError("the verdict is nothing, but there are actions")
+        if self.verdict != "act" and self.actions:
+            raise ValueError(f"the verdict is {self.verdict}, but there are actions")
+        if asks != (self.verdict == "needs_person"):
+            raise ValueError(f"the verdict is {self.verdict}, but there is {'a' if asks else 'no'} question")
+        if self.question is not None and len(self.question) > MAX_QUESTION:
+            raise ValueError(f"the question has {len(self.question):,} characters: at most {MAX_QUESTION:,}")
 
 
-async def apply(session: Session, scene: Scene, actions: list[Action]) -> list[ActionResult]:
-    """Apply what passes its checks, in order, and say of each action what became of it."""
+async def apply(session: Session, scene: Scene, actions: list[Action], *, first: int = 0) -> list[ActionResult]:
+    """Apply what passes its checks, in order, within the budget, and say of each action what became of it.
+
+    What is to be approved waits. `first`: the ordinal of the first one in its run. The thread is locked.
+    """
+    # A message is said in the place of all else.
+    speaks = scene.may_speak and not any(isinstance(action, MessageAction) for action in actions)
+    scene = structs.replace(scene, speaks=speaks)
+    purse = await budgets.lock_actions(session, scene.thread_id, scene.plan, now=scene.now)
     results: list[ActionResult] = []
-    for ordinal, action in enumerate(actions):
+    done = 0
+    for ordinal, action in enumerate(actions, first):
         try:
+            if _is_held(action, scene):
+                results.append(await _propose(session, scene, action, ordinal))
+                continue
+            purse.require_actions(done + 1)
             results.append(await action.apply(session, scene, ordinal))
-        except Refused as refusal:
+            done += 1
+        except (Refused, budgets.Spent) as refusal:
             results.append(_refused(action, str(refusal)))
+    if done:
+        await budgets.add(session, purse, Amounts(actions=done))
     return results
 
 
@@ -61,13 +98,61 @@ async def rehearse(session: Session, scene: Scene, actions: list[Action]) -> lis
     """Say what would become of each action, and leave nothing behind."""
     async with session.undone():
         results = await apply(session, scene, actions)
-    return [_rehearsed(result) for result in results]
+    return [_without_ids(structs.replace(result, dry_run=True)) for result in results]
 
 
-def _rehearsed(result: ActionResult) -> ActionResult:
+def _is_held(action: Action, scene: Scene) -> bool:
+    return scene.policy == "all" or (scene.policy == "posts" and bool(action.text))
+
+
+async def _propose(session: Session, scene: Scene, action: Action, ordinal: int) -> ActionResult:
+    """Have an action wait for a person, if it could be applied now."""
+    pending = await approvals.of_thread(session, scene.thread_id, "pending", now=scene.now, limit=_PENDING)
+    waiting = [proposed(approval) for approval in pending]
+    if any(_is_same(action, other) for other in waiting):
+        raise Refused("Nearly the same waits for a person's approval already.")
+    async with session.undone():
+        result = await action.apply(session, scene, ordinal)
+    approval = Approval(
+        id=new_id(),
+        thread_id=scene.thread_id,
+        run_id=scene.run_id,
+        ordinal=ordinal,
+        action=msgspec.to_builtins(action),
+        speaks=scene.speaks or isinstance(action, MessageAction),
+        status="pending",
+        proposed_at=scene.now,
+        expires_at=scene.now + LIFETIME,
+        closed_at=None,
+        note=None,
+        result=None,
+    )
+    await approvals.add(session, approval)
+    return structs.replace(_without_ids(result), success=False, approval_id=approval.id, error=WAITS)
+
+
+def proposed(approval: Approval) -> Action:
+    """The action that waits for an approval."""
+    return msgspec.convert(approval.action, cast("type[Action]", Action))
+
+
+def _is_same(one: Action, other: Action) -> bool:
+    """Whether two actions answer the same, vote on the same, or say nearly the same."""
+    if one.kind != other.kind:
+        return False
+    if isinstance(one, PostAction | MessageAction):
+        return is_any_alike(one.text, [other.text])
+    return _target(one) == _target(other)
+
+
+def _target(action: Action) -> tuple[str | None, str | None]:
+    return getattr(action, "post_id", None), getattr(action, "parent_id", None)
+
+
+def _without_ids(result: ActionResult) -> ActionResult:
     """Without the ids of what was never written."""
     post_id = None if result.action == PostAction.kind else result.post_id
-    return structs.replace(result, dry_run=True, post_id=post_id, comment_id=None)
+    return structs.replace(result, post_id=post_id, comment_id=None, message_id=None, approval_id=None)
 
 
 def _refused(action: Action, why: str) -> ActionResult:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from ledger.approvals.structs import Policy
+from ledger.budgets.structs import Plan
 from ledger.db import Session
 from ledger.mind.texts import similarity, words
 from ledger.posts import store as posts
@@ -23,14 +25,18 @@ class Refused(Exception):
     """An action that must not be applied, and why."""
 
 
-class Scene(Struct, frozen=True):
-    """Where and by whom an action is applied."""
+class Scene(Struct, frozen=True, kw_only=True):
+    """Where and by whom actions are applied, and within what."""
 
     thread_id: str
     run_id: str
     agent: str
     now: datetime
-    speaks: bool
+    plan: Plan
+    policy: Policy = "auto"
+    may_speak: bool = False
+    """Whether the agent may say something in the thread."""
+    speaks: bool = False
     """Whether what is posted is also said in the thread."""
 
 
@@ -56,11 +62,16 @@ def check_board(board: str) -> None:
         raise Refused(f"{board!r} is not a board: use 1 to 64 of a-z, 0-9, _ and -.")
 
 
-def check_new(text: str, earlier: list[str]) -> None:
-    """Refuse what the agent has said on the board a short while ago."""
+def check_new(text: str, earlier: list[str], where: str = "on this board") -> None:
+    """Refuse what the agent has said there a short while ago."""
+    if is_any_alike(text, earlier):
+        raise Refused(f"It says nearly the same as something the agent wrote {where} in the last 24 hours.")
+
+
+def is_any_alike(text: str, others: list[str]) -> bool:
+    """Whether one of some texts says nearly the same."""
     said = words(text)
-    if any(similarity(said, words(other)) >= SIMILARITY for other in earlier):
-        raise Refused("It says nearly the same as something the agent wrote on this board in the last 24 hours.")
+    return any(similarity(said, words(other)) >= SIMILARITY for other in others)
 
 
 async def find_post(session: Session, scene: Scene, post_id: str) -> Post:

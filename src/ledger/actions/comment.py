@@ -19,6 +19,10 @@ class CommentAction(Struct, frozen=True, tag_field="action", tag="comment"):
     content: str
     parent_id: str | None = None
 
+    @property
+    def text(self) -> str:
+        return self.content
+
     async def apply(self, session: Session, scene: Scene, ordinal: int) -> ActionResult:
         check_content(self.content)
         post = await find_post(session, scene, self.post_id)

@@ -20,6 +20,10 @@ class PostAction(Struct, frozen=True, tag_field="action", tag="post"):
     title: str
     content: str
 
+    @property
+    def text(self) -> str:
+        return f"{self.title}\n{self.content}"
+
     async def apply(self, session: Session, scene: Scene, ordinal: int) -> ActionResult:
         check_board(self.board)
         check_title(self.title)
@@ -27,7 +31,7 @@ class PostAction(Struct, frozen=True, tag_field="action", tag="post"):
         earlier = await posts.recent_of_agent(
             session, scene.thread_id, self.board, since=scene.now - WINDOW, limit=NEWEST
         )
-        check_new(f"{self.title}\n{self.content}", [f"{post.title}\n{post.content}" for post in earlier])
+        check_new(self.text, [f"{post.title}\n{post.content}" for post in earlier])
         post_id = await self._write(session, scene, ordinal)
         return ActionResult(action=self.kind, success=True, post_id=post_id, title=self.title)
 

@@ -17,6 +17,10 @@ class VoteAction(Struct, frozen=True, tag_field="action", tag="vote"):
     post_id: str
     direction: Literal["up", "down"]
 
+    @property
+    def text(self) -> str:
+        return ""
+
     async def apply(self, session: Session, scene: Scene, ordinal: int) -> ActionResult:
         post = await find_post(session, scene, self.post_id)
         if post.origin == "agent":

@@ -4,19 +4,27 @@ import hashlib
 from datetime import datetime, timedelta
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from ledger.budgets import store as budgets
+from ledger.budgets.store import Purse
+from ledger.budgets.structs import Plan
 from ledger.db import Database, Session
+from ledger.errors import NotFound
 from ledger.heartbeat import config as configs
 from ledger.heartbeat import gates, tasks
 from ledger.heartbeat.conditions import Place, holds
+from ledger.heartbeat.gates import Gate
 from ledger.heartbeat.schedule import covered
 from ledger.heartbeat.structs import Config
 from ledger.heartbeat.tasks import Beat, Followed, Series
 from ledger.instructions import store as instructions
 from ledger.instructions.structs import InForce, Own, Version
 from ledger.instructions.text import understand
+from ledger.providers import store as providers
+from ledger.providers.structs import Provider
 from ledger.runs.structs import Reason, Trigger
+from ledger.settings import Settings
 from ledger.threads import store as threads
 from ledger.turns.structs import Turn
 
@@ -34,12 +42,20 @@ class Standing(Struct, frozen=True, kw_only=True):
     followed: list[Followed]
     """All tasks in force."""
     due: list[Followed]
-    gates: list[gates.Gate]
+    gates: list[Gate]
+    purse: Purse | None = None
+    """What may be spent; None where nothing was to be, since another gate was closed."""
+    provider: Provider | None = None
+    """The model that would decide, if it was paused before."""
+
+    @property
+    def closed(self) -> Gate | None:
+        """The first gate that is closed."""
+        return next((gate for gate in self.gates if not gate.is_open), None)
 
     @property
     def reason(self) -> Reason | None:
-        """The first gate that is closed."""
-        return next((gate.reason for gate in self.gates if not gate.is_open), None)
+        return self.closed and self.closed.reason
 
     @property
     def begun(self) -> list[Series]:
@@ -65,20 +81,24 @@ class _Ground(Struct, frozen=True):
 class Assessor:
     """Looks at threads the way heartbeats do."""
 
-    def __init__(self, db: Database, *, agent: str, every: timedelta, has_provider: bool, model: str | None) -> None:
-        """`every` and `model` are for threads that name none of their own."""
+    def __init__(self, settings: Settings, db: Database, *, has_provider: bool) -> None:
         self._db = db
-        self._agent = agent
-        self._every = every
+        self._agent = settings.agent_name
+        self._every = timedelta(seconds=settings.heartbeat_seconds)
         self._has_provider = has_provider
-        self._model = model
+        self._model = settings.llm_model
+        self._provider_url = settings.provider_url
+        self._plan = Plan.of(settings)
 
     def model_for(self, config: Config) -> str | None:
         """The model that decides; None: rules do."""
         return (config.model or self._model) if self._has_provider else None
 
-    async def assess(self, turn: Turn, *, now: datetime, trigger: Trigger) -> Standing | None:
-        """How the turn stands now; None if its thread is gone."""
+    async def assess(self, turn: Turn, *, now: datetime, trigger: Trigger, wholly: bool = False) -> Standing | None:
+        """How the turn stands now; None if its thread is gone.
+
+        Money and provider are looked at where all other gates are open, or `wholly`.
+        """
         async with self._db.read() as session:
             ground = await self._ground(session, turn)
         if ground is None:
@@ -90,7 +110,7 @@ class Assessor:
         followed = tasks.follow(inforce, ground.known, beat)
         due = await self._due(turn, followed, beat)
         basis = _basis(ground.state, ground.config, inforce)
-        return Standing(
+        standing = Standing(
             config=ground.config,
             instructions=inforce,
             basis=basis,
@@ -103,6 +123,18 @@ class Assessor:
                 ground.config, inforce, trigger=trigger, now=now, is_due=bool(due), anything_new=basis != turn.basis
             ),
         )
+        return await self._with_means(standing, turn, now) if wholly or standing.closed is None else standing
+
+    async def _with_means(self, standing: Standing, turn: Turn, now: datetime) -> Standing | None:
+        chosen = self.model_for(standing.config)
+        async with self._db.read() as session:
+            try:
+                purse = await budgets.purse(session, turn.thread_id, self._plan, now=now)
+            except NotFound:
+                return None
+            provider = await providers.get(session, self._provider_url, chosen) if chosen else None
+        means = gates.means(purse, provider, by_model=chosen is not None, now=now)
+        return structs.replace(standing, gates=[*standing.gates, *means], purse=purse, provider=provider)
 
     async def _ground(self, session: Session, turn: Turn) -> _Ground | None:
         state = await threads.state(session, turn.thread_id)

@@ -3,6 +3,7 @@
 from msgspec import UNSET, UnsetType, structs
 from sqlalchemy import delete, insert, select
 
+from ledger.approvals.structs import Policy
 from ledger.clock import known_timezone
 from ledger.columns import columns
 from ledger.db import Session
@@ -49,6 +50,11 @@ def hours(config: Config) -> Hours:
 
 async def hours_of(session: Session, thread_id: str) -> Hours:
     return hours(await _stored(session, thread_id))
+
+
+async def policy(session: Session, thread_id: str) -> Policy:
+    """What waits for a person's approval in the thread."""
+    return (await _stored(session, thread_id)).approval
 
 
 def wanted_switch(change: ConfigChange) -> bool | UnsetType:

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
+from ledger.approvals import store as approvals
+from ledger.approvals.structs import Approval
 from ledger.db import Session
 from ledger.insights import profiles, scorecards
 from ledger.journal import store as journal
@@ -13,13 +15,15 @@ from ledger.mind.profile import described
 from ledger.posts import comments
 from ledger.posts import store as posts
 from ledger.posts.structs import Comment, Mention, Post
+from ledger.questions import store as questions
+from ledger.questions.structs import Question
 from ledger.runs import store as runs
 from ledger.runs.structs import Run
 from ledger.threads import messages, said
 from ledger.threads import store as threads
 from ledger.threads.structs import Message
 
-MESSAGES, POSTS, COMMENTS, MENTIONS, RUNS, ENTRIES = 20, 10, 10, 10, 5, 5
+MESSAGES, POSTS, COMMENTS, MENTIONS, RUNS, ENTRIES, OWN = 20, 10, 10, 10, 5, 5, 5
 """How many of each are read, the newest."""
 
 COUNTED = 1_000
@@ -76,6 +80,27 @@ class EntrySeen(Struct, frozen=True):
     created_at: datetime
 
 
+class OwnQuestion(Struct, frozen=True):
+    """What a heartbeat asked a person."""
+
+    question: str
+    status: str
+    answer: str | None
+    asked_at: datetime
+
+
+class OwnProposal(Struct, frozen=True):
+    """An action that waits for a person's approval, or was rejected."""
+
+    action: str
+    target: str | None
+    text: str
+    status: str
+    note: str | None
+    """What the person said who rejected it."""
+    proposed_at: datetime
+
+
 class Learned(Struct, frozen=True):
     """What reflection and personality have learned so far."""
 
@@ -102,13 +127,21 @@ class Context(Struct, frozen=True, kw_only=True):
     posts: list[PostSeen]
     comments: list[CommentSeen]
     own_runs: list[OwnRun]
+    own_questions: list[OwnQuestion] = []
+    """What was asked of people: what is open, then what was answered or dismissed last."""
+    own_proposals: list[OwnProposal] = []
+    """What waits for a person's approval, then what was rejected last."""
+    may_speak: bool = False
+    """Whether it may say something in the thread itself."""
     undigested: int
     """How many messages of people came since the last digest, counted up to 1,000."""
     learned: Learned
     journal: list[EntrySeen]
 
 
-async def gather(session: Session, thread_id: str, *, agent: str, watermark: int, last_seq: int) -> Context:
+async def gather(
+    session: Session, thread_id: str, *, agent: str, watermark: int, last_seq: int, may_speak: bool, now: datetime
+) -> Context:
     """Read the context of messages up to `last_seq`; `watermark` is the newest one the last decision had read."""
     digest = await posts.newest_of_agent(session, thread_id, DIGESTS)
     digested = await runs.seen_seq(session, digest.run_id) if digest and digest.run_id else 0
@@ -122,10 +155,28 @@ async def gather(session: Session, thread_id: str, *, agent: str, watermark: int
         posts=[_post(post) for post in await posts.feed(session, thread_id, POSTS)],
         comments=[_comment(comment) for comment in await comments.newest(session, thread_id, COMMENTS)],
         own_runs=[_run(run) for run in await runs.decided(session, thread_id, "heartbeat", RUNS)],
+        own_questions=await _questions(session, thread_id),
+        own_proposals=await _proposals(session, thread_id, now),
+        may_speak=may_speak,
         undigested=await said.count(session, thread_id, after=digested, most=COUNTED),
         learned=await _learned(session, thread_id),
         journal=[_entry(entry) for entry in await journal.newest(session, thread_id, ENTRIES)],
     )
+
+
+async def _questions(session: Session, thread_id: str) -> list[OwnQuestion]:
+    found = [
+        question
+        for is_open in (True, False)
+        for question in await questions.newest(session, thread_id, OWN, is_open=is_open)
+    ]
+    return [_question(question) for question in found]
+
+
+async def _proposals(session: Session, thread_id: str, now: datetime) -> list[OwnProposal]:
+    waiting = await approvals.of_thread(session, thread_id, "pending", now=now, limit=OWN)
+    rejected = await approvals.of_thread(session, thread_id, "rejected", now=now, limit=OWN)
+    return [_proposal(approval) for approval in (*waiting, *rejected)]
 
 
 async def _learned(session: Session, thread_id: str) -> Learned:
@@ -176,6 +227,23 @@ def _comment(comment: Comment) -> CommentSeen:
 
 def _entry(entry: Entry) -> EntrySeen:
     return EntrySeen(entry.kind, entry.author, entry.title, _clip(entry.body), entry.created_at)
+
+
+def _question(question: Question) -> OwnQuestion:
+    answer = None if question.answer is None else _clip(question.answer)
+    return OwnQuestion(_clip(question.question), question.status, answer, question.asked_at)
+
+
+def _proposal(approval: Approval) -> OwnProposal:
+    action, note = approval.action, approval.note
+    return OwnProposal(
+        action=action["action"],
+        target=action.get("post_id"),
+        text=_clip("\n".join(action[name] for name in ("title", "content") if action.get(name))),
+        status=approval.status,
+        note=None if note is None else _clip(note),
+        proposed_at=approval.proposed_at,
+    )
 
 
 def _run(run: Run) -> OwnRun:

@@ -58,10 +58,7 @@ class Explainer:
 
     @classmethod
     def of(cls, settings: Settings, db: Database, clock: Clock, *, has_provider: bool) -> "Explainer":
-        every = timedelta(seconds=settings.heartbeat_seconds)
-        assessor = Assessor(
-            db, agent=settings.agent_name, every=every, has_provider=has_provider, model=settings.llm_model
-        )
+        assessor = Assessor(settings, db, has_provider=has_provider)
         return cls(db, clock, assessor, agent=settings.agent_name, enabled=settings.heartbeat_enabled)
 
     async def explain(self, thread_id: str) -> Explanation:
@@ -86,6 +83,7 @@ class Explainer:
             tasks=[_task(each, found) for each in standing.followed],
             slots=_slots(found),
             cost=_cost(found, self._assessor.model_for(standing.config)),
+            budgets=[standing.purse.thread, standing.purse.service] if standing.purse else [],
             instructions_version=standing.instructions.version,
             problems=configs.problems(standing.config),
         )
@@ -97,7 +95,7 @@ class Explainer:
             turn = await turns.get(session, "heartbeat", thread_id)
             wanted = await turns.wanted(session, "heartbeat")
         turn = turn or Turn.blank("heartbeat", thread_id, now)
-        standing = await self._assessor.assess(turn, now=now, trigger="schedule")
+        standing = await self._assessor.assess(turn, now=now, trigger="schedule", wholly=True)
         if standing is None:
             raise NotFound(f"The thread {thread_id!r} was deleted just now.")
         async with self._db.read() as session:
@@ -107,6 +105,8 @@ class Explainer:
                 agent=self._agent,
                 watermark=turn.watermark,
                 last_seq=standing.state.message_count,
+                may_speak=standing.config.target == "last",
+                now=now,
             )
         return Found(turn, standing, context, self._enabled if wanted is None else wanted, now)
 
@@ -132,8 +132,10 @@ def _why(gate: gates.Gate, found: Found) -> str:
         return _hours(found)
     if gate.reason == "no_task_due":
         return _work(found)
-    if not gate.is_open:
-        return gates.SENTENCES[gate.reason]
+    if gate.why or not gate.is_open:
+        return gate.why or gates.SENTENCES[gate.reason]
+    if gate.reason == "provider_paused":
+        return "The model has not failed of late."
     if gate.reason == "instructions_empty":
         exist = found.standing.instructions.text is not None
         return "The instructions hold work." if exist else "There are none: it goes by what the thread shows."
@@ -224,6 +226,6 @@ def _cost(found: Found, chosen: str | None) -> Cost:
         decided_by="rules" if chosen is None else "model",
         model=chosen,
         calls=0 if chosen is None or standing.reason is not None else 1,
-        prompt_tokens=model.prompt_tokens(request),
+        prompt_tokens=request.prompt_tokens,
         max_completion_tokens=standing.config.max_tokens,
     )

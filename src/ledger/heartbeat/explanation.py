@@ -2,6 +2,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from ledger.budgets.structs import Budget
 from ledger.runs.structs import Reason, TaskOutcome
 from ledger.turns.structs import DecidedBy
 
@@ -73,6 +74,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     slots: list[SlotShown]
     """The next ten."""
     cost: Cost
+    budgets: list[Budget]
+    """What the thread, and then what all threads together, may spend today, and have."""
     instructions_version: int | None
     problems: list[str]
     """What is odd about the thread's configuration."""

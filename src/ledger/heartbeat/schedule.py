@@ -12,6 +12,9 @@ from typing import NamedTuple
 from ledger.clock import zone
 from ledger.hours import Hours, Window, local_moment
 
+_SOONEST, _LATEST = 4, 4
+"""A decision may ask for another look after a quarter of the interval at the soonest, after four at the latest."""
+
 _DAY = timedelta(days=1)
 _INSTANT = timedelta(microseconds=1)
 
@@ -66,6 +69,22 @@ def moved(anchor: datetime, every: timedelta, hours: Hours, moment: datetime) ->
     if following is None or window is None:
         return None
     return following if following < window.closes else window.opens
+
+
+def next_check(
+    slot: datetime, wanted: timedelta, every: timedelta, hours: Hours, now: datetime, task_slot: datetime | None
+) -> datetime:
+    """When a slot is tried that a decision wants to have `wanted` from now: a quarter to four intervals from now.
+
+    It stays where it is if it would come to closed hours. `task_slot`, the next moment at which a task is due, is not
+    passed over: a task keeps its time.
+    """
+    moment = now + min(max(wanted, every / _SOONEST), every * _LATEST)
+    if task_slot is not None and moment > slot:
+        # Not later than the slot at which the task would have been done.
+        moment = min(moment, max(slot, task_slot + (slot - task_slot) % every))
+    is_passed_over = task_slot is not None and moment < task_slot <= slot
+    return moment if hours.is_open(moment) and not is_passed_over else slot
 
 
 def next_at(minutes: int, every_days: int, first_day: date, hours: Hours, after: datetime) -> datetime | None:

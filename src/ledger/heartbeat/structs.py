@@ -3,13 +3,16 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ledger.approvals.structs import Policy
 from ledger.instructions.structs import Mode, Problem
 from ledger.instructions.values import Unreadable, clock_time
+from ledger.providers.structs import Provider
 from ledger.runs.structs import ActionResult
 from ledger.turns.structs import Every
 
 Target = Literal["none", "last"]
-"""`last`: what it posts or comments is also said in the thread, as a message of origin `agent`."""
+"""`last`: what it posts or comments is also said in the thread, as a message of origin `agent`, and it may say
+something there alone."""
 
 Hour = Annotated[int, Meta(description="A whole hour of the day, 0 to 23, local to `timezone`.")]
 TimeOfDay = Annotated[str, Meta(description="A time of day, such as 08:30.")]
@@ -37,6 +40,8 @@ class Config(Struct, frozen=True, kw_only=True):
     temperature: float = 0.7
     dry_run: bool = False
     """Decide and record, but write nothing to the ledger."""
+    approval: Policy = "auto"
+    """What waits for a person: nothing, `posts`: all that has a text, or `all` actions."""
 
 
 class ConfigChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,6 +59,7 @@ class ConfigChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_tokens: MaxTokens | UnsetType | None = UNSET
     temperature: Temperature | UnsetType | None = UNSET
     dry_run: bool | UnsetType | None = UNSET
+    approval: Policy | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         _check_time("active_hours_start", self.active_hours_start, is_end=False)
@@ -82,12 +88,14 @@ class ThreadConfig(Struct, frozen=True):
     """What is odd about the configuration, in sentences."""
 
 
-class Status(Struct, frozen=True):
+class Status(Struct, frozen=True, omit_defaults=True):
     enabled: bool
     """What the setting says."""
     running: bool
     """What a person said last, else the setting."""
     interval_seconds: int
+    paused: list[Provider] = []
+    """Models that get no calls but probes, because they kept failing: since when, and why; absent if none is."""
 
 
 class Done(Struct, frozen=True):

@@ -3,6 +3,7 @@ from datetime import datetime
 from sqlalchemy import Dialect, ForeignKey, Integer, TypeDecorator
 from sqlalchemy.orm import Mapped, mapped_column
 
+from ledger.approvals.structs import Policy
 from ledger.columns import Moment, Row
 from ledger.heartbeat.structs import Target
 from ledger.instructions.values import clock_text, clock_time
@@ -47,6 +48,7 @@ class ConfigRow(Row):
     max_tokens: Mapped[int]
     temperature: Mapped[float]
     dry_run: Mapped[bool]
+    approval: Mapped[Policy]
 
 
 class TaskRow(Row):

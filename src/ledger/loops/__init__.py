@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 
+from ledger.budgets.structs import Plan
 from ledger.clock import Clock
 from ledger.db import Database
 from ledger.instructions.file import File
 from ledger.journal.store import Pen
 from ledger.llm import LLM
+from ledger.loops.asking import Asking
+from ledger.loops.breaker import Breaker
 from ledger.loops.engine import Loop, Waker
 from ledger.loops.heartbeat import Heartbeat
 from ledger.loops.personality import Personality
@@ -27,12 +30,16 @@ def build_loops(
     places = Places(settings.concurrency)
     limit, tick = timedelta(seconds=settings.turn_seconds), timedelta(seconds=settings.tick_seconds)
     loops: list[Loop] = []
+    plan = Plan.of(settings)
+    breaker = Breaker(db, clock, settings.provider_url, lease=limit)
+    asking = Asking(llm, db, clock, breaker, plan, turn_limit=limit) if llm else None
     means = Means(
         db=db,
-        model=Model(llm, settings.llm_model) if llm and settings.llm_model else None,
+        model=Model(asking, settings.llm_model) if asking and settings.llm_model else None,
         window=settings.loop_window,
         pen=Pen(settings.agent_name, settings.self_reply_chance),
         wake=Waker(loops),  # which wakes all of them, once they are there
+        plan=plan,
     )
 
     def loop(work: Work) -> Loop:
@@ -50,16 +57,7 @@ def build_loops(
         enabled=settings.self_reply_enabled,
         every=timedelta(seconds=settings.self_reply_seconds),
     )
-    heartbeat = Heartbeat(
-        db,
-        clock,
-        llm,
-        file,
-        enabled=settings.heartbeat_enabled,
-        every=timedelta(seconds=settings.heartbeat_seconds),
-        agent=settings.agent_name,
-        model=settings.llm_model,
-    )
+    heartbeat = Heartbeat(settings, db, asking, file)
     four = loop(reflection), loop(personality), loop(self_reply), loop(heartbeat)
     loops.extend(four)
     return four

@@ -80,7 +80,8 @@ class Agenda:
             run = structs.replace(run, last_slot=last, slots=slots)
             facts = facts if moved else structs.replace(facts, after=last)
         slot = self._work.due(facts)
-        return run, structs.replace(current, slot=slot, next_due_at=slot, attempt=0)
+        tried_at = slot if slot is None else run.next_check_at or slot
+        return run, structs.replace(current, slot=slot, next_due_at=tried_at, attempt=0)
 
     async def as_owed(self, session: Session, current: Turn) -> Turn:
         """The turn as it is when its lease ends and nothing came of it: due at once, if it still owes its slot."""
@@ -91,7 +92,7 @@ class Agenda:
     async def as_before(self, session: Session, current: Turn, claimed: Turn) -> Turn:
         """The turn as it is after a run-now, which leaves the schedule and its backoff alone."""
         after = await self.as_owed(session, current)
-        waits = after.attempt and after.slot == claimed.slot
+        waits = after.slot is not None and after.slot == claimed.slot
         return structs.replace(after, next_due_at=claimed.next_due_at) if waits else after
 
     async def _owed(self, session: Session, turn: Turn, now: datetime) -> datetime | None:

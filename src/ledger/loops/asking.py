@@ -1,66 +1,188 @@
-"""Asking a model amid a turn: what was asked and answered is noted, and what goes wrong fails the turn."""
+"""Asking a model amid a turn: within budgets, while its provider is well, and with everything on record."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ledger.answers import AnswerInvalid, read_answer
-from ledger.llm import LLM, ChatAnswer, ChatMessage, ChatRequest, ModelError
-from ledger.loops.work import Record, TurnFailed
+from ledger.budgets import store as budgets
+from ledger.budgets.store import Purse
+from ledger.budgets.structs import Amounts, Plan
+from ledger.clock import Clock
+from ledger.db import Database, Session
+from ledger.errors import NotFound
+from ledger.llm import LLM, ChatAnswer, ChatMessage, ChatRequest, ModelError, ModelTimeout, shorter
+from ledger.loops.breaker import Breaker
+from ledger.loops.work import Record, TurnFailed, TurnHeld
+from ledger.providers.structs import Provider
+from ledger.tokens import count_tokens
 
 T = TypeVar("T")
 
 ASKED_AGAIN = "\n\n--- asked again ---\n\n"
 """Stands between two answers in the record."""
 
+_SHARE = 0.95
+"""How much of a turn's deadline its calls may take: the rest is for what becomes of them."""
+
 _QUOTED = 8_000
 """How many characters of a useless answer the model is shown again."""
 
-
-async def ask(
-    llm: LLM,
-    request: ChatRequest,
-    record: Record,
-    kind: type[T],
-    what: str,
-    otherwise: Callable[[str], T | None] = lambda _: None,
-) -> T:
-    """The model's answer as a value; `what` names it in errors.
-
-    An answer that is none is told to the model once, with what is wrong about it. `otherwise`: what else an answer may
-    mean that is no such value. Raises `TurnFailed`.
-    """
-    record.note(decided_by="model")
-    answer = await _complete(llm, request, record)
-    try:
-        return _read(answer, kind, what, otherwise)
-    except AnswerInvalid as error:
-        request = _mended(request, answer, error)
-    second = await _complete(llm, request, record)
-    try:
-        return _read(second, kind, what, otherwise)
-    except AnswerInvalid as error:
-        raise TurnFailed("answer_invalid", str(error)) from error
+_RECHECKED = timedelta(hours=1)
+"""After how long a turn held by a budget looks again: a person may have raised it."""
 
 
-async def _complete(llm: LLM, request: ChatRequest, record: Record) -> ChatAnswer:
-    """One call, added to what the record has of the calls before."""
-    record.note(model=request.model, prompt=msgspec.to_builtins(request.messages))
-    before = record.run
-    try:
-        answer = await llm.complete(request)
-    except ModelError as error:
-        raise TurnFailed("provider_failed", str(error), error.wait) from error
-    record.note(
-        raw_answer=answer.text if before.raw_answer is None else f"{before.raw_answer}{ASKED_AGAIN}{answer.text}",
-        model=answer.model,
-        prompt_tokens=_sum(before.prompt_tokens, answer.prompt_tokens),
-        completion_tokens=_sum(before.completion_tokens, answer.completion_tokens),
-        latency_seconds=(before.latency_seconds or 0.0) + answer.latency.total_seconds(),
-    )
-    return answer
+class Pass(Struct, frozen=True):
+    """The right to one call."""
+
+    probe: Provider | None
+    purse: Purse
+    reserved: Amounts
+
+
+class Asking:
+    """A provider's models, as turns ask them."""
+
+    def __init__(
+        self, llm: LLM, db: Database, clock: Clock, breaker: Breaker, plan: Plan, *, turn_limit: timedelta
+    ) -> None:
+        """`turn_limit`: the deadline of a turn, which all its calls together must keep."""
+        self._llm = llm
+        self._limit = turn_limit * _SHARE
+        self._db = db
+        self._clock = clock
+        self._breaker = breaker
+        self._plan = plan
+
+    async def require(self, session: Session, model: str, record: Record) -> None:
+        """Raises `TurnHeld` where a call would be refused now: a budget is spent, or the model is paused."""
+        now, run = self._clock.now(), record.run
+        try:
+            (await budgets.purse(session, run.thread_id, self._plan, now=now)).require(*budgets.CALLS)
+        except budgets.Spent as spent:
+            raise _held_by(spent, now) from None
+        except NotFound as gone:
+            raise _deleted(gone) from None
+        await self._breaker.require(session, model, run.id)
+
+    async def ask(
+        self,
+        request: ChatRequest,
+        record: Record,
+        kind: type[T],
+        what: str,
+        otherwise: Callable[[str], T | None] = lambda _: None,
+    ) -> T:
+        """The model's answer as a value; `what` names it in errors.
+
+        An answer that is none is told to the model once, with what is wrong about it; a prompt that is too long for it
+        is sent once more with its data cut to half. `otherwise`: what else an answer may mean that is no such value.
+        Raises `TurnFailed` and `TurnHeld`.
+        """
+        record.note(decided_by="model")
+        try:
+            answer = await self._complete(request, record)
+        except ModelError as error:
+            if error.fault != "too_long":
+                raise _failed(error) from error
+            request = shorter(request)
+            answer = await self._complete_or_fail(request, record)
+        try:
+            return _read(answer, kind, what, otherwise)
+        except AnswerInvalid as error:
+            second = await self._complete_or_fail(_mended(request, answer, error), record)
+        try:
+            return _read(second, kind, what, otherwise)
+        except AnswerInvalid as error:
+            raise TurnFailed("answer_invalid", str(error)) from error
+
+    async def _complete_or_fail(self, request: ChatRequest, record: Record) -> ChatAnswer:
+        try:
+            return await self._complete(request, record)
+        except ModelError as error:
+            raise _failed(error) from error
+
+    async def _complete(self, request: ChatRequest, record: Record) -> ChatAnswer:
+        """One call, added to what the record has of the calls before. Raises `ModelError` and `TurnHeld`."""
+        granted = await self._admit(request, record)
+        record.note(model=request.model, prompt=msgspec.to_builtins(request.messages))
+        try:
+            answer = await self._in_time(request, record)
+        except ModelError as error:
+            if not error.may_have_cost:
+                record.corrections.append((granted.purse, _difference(Amounts(), granted.reserved)))
+            if error.blames_provider:
+                error.wait = await self._breaker.failed(request.model, granted.probe, error) or error.wait
+            else:
+                await self._breaker.succeeded(request.model, granted.probe)
+            raise
+        await self._breaker.succeeded(request.model, granted.probe)
+        self._note(request, record, answer, granted)
+        return answer
+
+    async def _in_time(self, request: ChatRequest, record: Record) -> ChatAnswer:
+        left = record.run.started_at + self._limit - self._clock.now()
+        try:
+            with self._clock.deadline(max(left, timedelta(0))):
+                return await self._llm.complete(request)
+        except TimeoutError:
+            seconds = self._limit.total_seconds()
+            raise ModelTimeout(f"The provider did not answer within the {seconds:g} s that a turn has.") from None
+
+    async def _admit(self, request: ChatRequest, record: Record) -> Pass:
+        """Pass the breaker and reserve a call, in one short transaction. Raises `TurnHeld`."""
+        run, now = record.run, self._clock.now()
+        amounts = self._amounts(request.model, request.prompt_tokens, request.max_tokens)
+        async with self._db.write() as session:
+            try:
+                purse = await budgets.reserve(session, run.thread_id, self._plan, amounts, now=now)
+            except budgets.Spent as spent:
+                raise _held_by(spent, now) from None
+            except NotFound as gone:
+                raise _deleted(gone) from None
+            probe = await self._breaker.admit(session, request.model, run.id)
+        return Pass(probe, purse, amounts)
+
+    def _amounts(self, model: str, prompt_tokens: int, completion_tokens: int) -> Amounts:
+        cost = self._plan.cost(model, prompt_tokens, completion_tokens) or 0.0
+        return Amounts(calls=1, tokens=prompt_tokens + completion_tokens, cost=cost)
+
+    def _note(self, request: ChatRequest, record: Record, answer: ChatAnswer, granted: Pass) -> None:
+        prompt = request.prompt_tokens if answer.prompt_tokens is None else answer.prompt_tokens
+        completion = count_tokens(answer.text) if answer.completion_tokens is None else answer.completion_tokens
+        used = self._amounts(request.model, prompt, completion)
+        record.corrections.append((granted.purse, _difference(used, granted.reserved)))
+        before = record.run
+        record.note(
+            raw_answer=answer.text if before.raw_answer is None else f"{before.raw_answer}{ASKED_AGAIN}{answer.text}",
+            model=answer.model,
+            prompt_tokens=_sum(before.prompt_tokens, answer.prompt_tokens),
+            completion_tokens=_sum(before.completion_tokens, answer.completion_tokens),
+            latency_seconds=(before.latency_seconds or 0.0) + answer.latency.total_seconds(),
+            cost=_sum(before.cost, self._plan.cost(request.model, prompt, completion)),
+        )
+
+
+def _held_by(spent: budgets.Spent, now: datetime) -> TurnHeld:
+    return TurnHeld("budget_spent", spent.detail, min(spent.renews_at, now + _RECHECKED))
+
+
+def _deleted(gone: NotFound) -> TurnFailed:
+    """Of a turn whose thread was deleted meanwhile: nothing will be left of it."""
+    return TurnFailed("internal_error", gone.detail)
+
+
+def _failed(error: ModelError) -> TurnFailed:
+    reason = "timeout" if isinstance(error, ModelTimeout) else "provider_failed"
+    return TurnFailed(reason, str(error), error.wait, is_final=error.is_final)
+
+
+def _difference(used: Amounts, reserved: Amounts) -> Amounts:
+    """What is to be counted beside what was reserved; a call that was made stays counted."""
+    return Amounts(tokens=used.tokens - reserved.tokens, cost=used.cost - reserved.cost)
 
 
 def _read(answer: ChatAnswer, kind: type[T], what: str, otherwise: Callable[[str], T | None]) -> T:
@@ -82,5 +204,5 @@ def _mended(request: ChatRequest, answer: ChatAnswer, error: AnswerInvalid) -> C
     return structs.replace(request, messages=[*request.messages, said, again])
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
+def _sum(one: float | None, other: float | None) -> float | None:
     return other if one is None else one + (other or 0)

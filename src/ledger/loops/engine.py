@@ -14,7 +14,7 @@ from ledger.errors import Conflict
 from ledger.loops.agenda import Agenda
 from ledger.loops.places import Places
 from ledger.loops.settling import Settling
-from ledger.loops.work import Effects, Record, TurnFailed, Work
+from ledger.loops.work import Effects, Record, TurnFailed, TurnHeld, Work
 from ledger.runs.structs import Reason, RunDetail, Trigger
 from ledger.threads import store as threads
 from ledger.turns import store as turns
@@ -251,7 +251,7 @@ class Loop:
     async def _take(self, turn: Turn, trigger: Trigger, asked: str | None = None) -> RunDetail | None:
         """Act and settle. None: there is nothing left to settle."""
         if trigger == "schedule" and turn.slot is None:
-            await self._put_back(turn, trigger)  # a run-now died here: nothing is owed
+            await self._put_back(turn, Record(self._blank(turn, trigger, asked)))  # a run-now died here
             return None
         record = Record(self._blank(turn, trigger, asked))
         try:
@@ -259,7 +259,7 @@ class Loop:
             return await self._settle(turn, record, effects)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await self._put_back(turn, trigger)
+                await self._put_back(turn, record)
             raise
 
     async def _act(self, turn: Turn, record: Record) -> Effects | None:
@@ -268,8 +268,11 @@ class Loop:
         try:
             with self._clock.deadline(self._turn_limit):
                 return await self.work.act(turn, record)
+        except TurnHeld as held:
+            record.held_until = held.until
+            record.note(outcome="skipped", reason=held.reason, summary=held.detail, decided_by=None)
         except TurnFailed as failure:
-            record.wait = failure.wait
+            record.wait, record.is_final = failure.wait or timedelta(0), failure.is_final
             self._note_failure(record, failure.reason, failure.detail)
         except TimeoutError:
             limit = self._turn_limit.total_seconds()
@@ -293,19 +296,20 @@ class Loop:
 
     async def _settle(self, turn: Turn, record: Record, effects: Effects | None) -> RunDetail | None:
         try:
-            run, next_due_at = await self._settling.settle(turn, record.run, effects, record.wait)
+            run, next_due_at = await self._settling.settle(turn, record, effects)
         except Exception as error:  # noqa: BLE001 - it is logged, and nothing was written
             # A record of its own, in case it was what had been noted that could not be written.
             failed = Record(self._blank(turn, record.run.trigger, record.run.asked))
             self._note_failure(failed, "internal_error", f"{type(error).__name__}: {error}", error)
-            run, next_due_at = await self._settling.settle(turn, failed.run, None)
+            failed.corrections = record.corrections
+            run, next_due_at = await self._settling.settle(turn, failed, None)
         if next_due_at is not None and next_due_at < self._clock.now() + self._tick:
             self.wake_up()
         return run
 
-    async def _put_back(self, turn: Turn, trigger: Trigger) -> None:
+    async def _put_back(self, turn: Turn, record: Record) -> None:
         try:
-            await self._settling.put_back(turn, trigger)
+            await self._settling.put_back(turn, record)
         except Exception:
             # The lease ends by itself, only later.
             log.exception("[%s_LOOP] Putting back turn %s failed", self.work.label, turn.lease_token)

@@ -8,27 +8,29 @@ from msgspec import Struct, structs
 from ledger import actions
 from ledger.actions import Decision
 from ledger.actions.checks import Scene
-from ledger.clock import Clock
+from ledger.budgets.structs import Plan
 from ledger.db import Database, Session
 from ledger.errors import NotFound
 from ledger.heartbeat import config as configs
 from ledger.heartbeat import context as contexts
 from ledger.heartbeat import gates, model, rules, tasks
 from ledger.heartbeat.assess import Assessor, Standing
-from ledger.heartbeat.schedule import covered, moved, next_slot
+from ledger.heartbeat.schedule import covered, moved, next_check, next_slot
 from ledger.heartbeat.tasks import Followed
 from ledger.heartbeat.token import without_token
 from ledger.hours import Hours
 from ledger.instructions.file import File
-from ledger.llm import LLM
-from ledger.loops.asking import ask
+from ledger.loops.asking import Asking
+from ledger.loops.breaker import held
 from ledger.loops.work import Covered, Effects, Facts, Record
+from ledger.questions import store as questions
 from ledger.runs.structs import RunDetail, TaskOutcome, TaskResult
+from ledger.settings import Settings
 from ledger.threads import messages
 from ledger.threads import store as threads
 from ledger.threads.said import News
 from ledger.threads.structs import Message
-from ledger.turns.structs import LoopName, Turn
+from ledger.turns.structs import MAX_SECONDS, LoopName, Turn
 
 _SUMMARY = 500
 """How much of a decision's summary people are shown in lists; the decision itself is kept whole."""
@@ -43,25 +45,20 @@ class Heartbeat:
 
     def __init__(
         self,
+        settings: Settings,
         db: Database,
-        clock: Clock,
-        llm: LLM | None,
+        asking: Asking | None,
         file: File,
-        *,
-        enabled: bool,
-        every: timedelta,
-        agent: str,
-        model: str | None,
     ) -> None:
-        """`llm` is None where no provider is configured; `model` is for threads that name none."""
+        """`asking` is None where no provider is configured."""
         self._db = db
-        self._clock = clock
-        self._llm = llm
+        self._asking = asking
         self._file = file
-        self._agent = agent
-        self.assessor = Assessor(db, agent=agent, every=every, has_provider=llm is not None, model=model)
-        self.enabled = enabled
-        self.every = every
+        self._agent = settings.agent_name
+        self._plan = Plan.of(settings)
+        self.assessor = Assessor(settings, db, has_provider=asking is not None)
+        self.enabled = settings.heartbeat_enabled
+        self.every = timedelta(seconds=settings.heartbeat_seconds)
 
     async def news(self, session: Session, turn: Turn) -> News | None:
         del session, turn
@@ -94,8 +91,11 @@ class Heartbeat:
         seen = await self.assessor.assess(turn, now=run.started_at, trigger=run.trigger)
         if seen is None:
             return None
-        if seen.reason is not None:
-            record.note(outcome="skipped", reason=seen.reason, summary=gates.SENTENCES[seen.reason])
+        if seen.reason == "provider_paused" and seen.provider is not None:
+            raise held(seen.provider, run.id, run.started_at)
+        if seen.closed is not None:
+            why = seen.closed.why or gates.SENTENCES[seen.closed.reason]
+            record.note(outcome="skipped", reason=seen.closed.reason, summary=why)
             return Sighting(turn, seen) if seen.begun else None
         record.note(
             instructions=seen.instructions.text,
@@ -105,7 +105,7 @@ class Heartbeat:
         )
         chosen = self.assessor.model_for(seen.config)
         try:
-            context, archive = await self._gather(turn, seen, by_rules=chosen is None)
+            context, archive = await self._gather(turn, seen, run.started_at, by_rules=chosen is None)
         except NotFound:
             return None  # the thread was deleted meanwhile
         record.note(context=msgspec.to_builtins(context))
@@ -121,26 +121,45 @@ class Heartbeat:
             tasks=_results(seen.due, decision, by_rules=chosen is None),
         )
         basis = seen.basis if complete else turn.basis
-        return Reaction(self._agent, decision, seen, watermark=read_to, basis=basis)
+        return Reaction(turn, decision, seen, self._scene(seen, run), watermark=read_to, basis=basis)
 
-    async def _gather(self, turn: Turn, seen: Standing, *, by_rules: bool) -> tuple[contexts.Context, list[Message]]:
+    def _scene(self, seen: Standing, run: RunDetail) -> Scene:
+        return Scene(
+            thread_id=run.thread_id,
+            run_id=run.id,
+            agent=self._agent,
+            now=run.started_at,
+            plan=self._plan,
+            policy=seen.config.approval,
+            may_speak=seen.config.target == "last",
+        )
+
+    async def _gather(
+        self, turn: Turn, seen: Standing, now: datetime, *, by_rules: bool
+    ) -> tuple[contexts.Context, list[Message]]:
         """What the decision is made on; for rules also the newest messages as they were said."""
         thread_id, last_seq = turn.thread_id, seen.state.message_count
         async with self._db.read() as session:
             context = await contexts.gather(
-                session, thread_id, agent=self._agent, watermark=turn.watermark, last_seq=last_seq
+                session,
+                thread_id,
+                agent=self._agent,
+                watermark=turn.watermark,
+                last_seq=last_seq,
+                may_speak=seen.config.target == "last",
+                now=now,
             )
             archive = await messages.newest(session, thread_id, rules.ARCHIVE) if by_rules else []
         return context, archive
 
     async def _ask(self, seen: Standing, context: contexts.Context, chosen: str, record: Record) -> Decision:
-        assert self._llm is not None  # noqa: S101 - no model is chosen without one
+        assert self._asking is not None  # noqa: S101 - no model is chosen without one
         run = record.run
         due = [each.task for each in seen.due]
         request = model.build_request(
             seen.config, chosen, seen.instructions.text, context, due=due, now=run.started_at, asked=run.asked
         )
-        return without_token(await ask(self._llm, request, record, Decision, "a decision", model.meant))
+        return without_token(await self._asking.ask(request, record, Decision, "a decision", model.meant))
 
 
 class Sighting(Struct, frozen=True):
@@ -165,10 +184,13 @@ class Sighting(Struct, frozen=True):
 class Reaction:
     """What a decision does when its turn is settled."""
 
-    def __init__(self, agent: str, decision: Decision, seen: Standing, *, watermark: int, basis: str) -> None:
-        self._agent = agent
+    def __init__(
+        self, turn: Turn, decision: Decision, seen: Standing, scene: Scene, *, watermark: int, basis: str
+    ) -> None:
+        self._turn = turn
         self._decision = decision
         self._seen = seen
+        self._scene = scene
         self.watermark = watermark
         self.basis = basis
 
@@ -180,21 +202,42 @@ class Reaction:
                 run, outcome="skipped", reason="moved_on", summary=gates.SENTENCES["moved_on"], actions=[], tasks=[]
             )
         await self._advance_tasks(session, run)
+        run = structs.replace(run, next_check_at=self._next_check_at(run))
+        if self._decision.question and not run.dry_run:
+            await questions.ask(session, run.thread_id, self._decision.question, run_id=run.id, now=run.finished_at)
+        if self._decision.question:
+            return structs.replace(run, outcome="waiting", reason="needs_person")
         if not self._decision.actions:
             return structs.replace(run, outcome="nothing", reason="decided_nothing")
-        scene = Scene(
-            thread_id=run.thread_id,
-            run_id=run.id,
-            agent=self._agent,
-            now=run.finished_at,
-            speaks=self._seen.config.target == "last",
-        )
+        return await self._act(session, run)
+
+    async def _act(self, session: Session, run: RunDetail) -> RunDetail:
         attempt = actions.rehearse if run.dry_run else actions.apply
+        scene = structs.replace(self._scene, now=run.finished_at)
         results = await attempt(session, scene, self._decision.actions)
+        run = structs.replace(run, actions=results)
         if any(result.success for result in results):
-            return structs.replace(run, outcome="acted", actions=results)
+            return structs.replace(run, outcome="acted")
+        if any(result.error == actions.WAITS for result in results):
+            return structs.replace(run, outcome="waiting", reason="needs_approval")
         summary = f"No action passed its checks: {results[0].error}"
-        return structs.replace(run, outcome="refused", reason="all_refused", summary=summary, actions=results)
+        return structs.replace(run, outcome="refused", reason="all_refused", summary=summary)
+
+    def _next_check_at(self, run: RunDetail) -> datetime | None:
+        """Where the decision moves the next due moment to; a run-now leaves it alone."""
+        seconds, slot = self._decision.next_check, self._turn.slot
+        if seconds is None or slot is None or run.trigger == "run_now":
+            return None
+        beat, active = self._seen.beat, configs.hours(self._seen.config)
+        following = next_slot(self._turn.anchor_at, beat.every, active, max(beat.slot, slot))
+        if following is None:
+            return None
+        shown = {each.task.name for each in self._seen.due}
+        coming = [tasks.next_after(each, beat.timezone, beat.slot) for each in self._seen.due]
+        coming += [each.series.slot for each in self._seen.followed if each.task.name not in shown]
+        task_slot = min((each for each in coming if each is not None), default=None)
+        wanted = timedelta(seconds=min(max(seconds, 0), MAX_SECONDS * 4))
+        return next_check(following, wanted, beat.every, active, run.finished_at, task_slot)
 
     async def _advance_tasks(self, session: Session, run: RunDetail) -> None:
         outcomes: dict[str, TaskOutcome] = {result.name: result.outcome for result in run.tasks}

@@ -20,6 +20,7 @@ from ledger.instructions.file import File
 from ledger.loops.api import Loops
 from ledger.loops.engine import Loop
 from ledger.loops.tasks import Tasks
+from ledger.providers import store as providers
 from ledger.runs import store as runs
 from ledger.runs.structs import Run, RunDetail
 from ledger.threads import store as threads
@@ -32,9 +33,11 @@ class HeartbeatController(Controller):
     tags = ["heartbeat"]
 
     @get("/heartbeat/status")
-    async def get_heartbeat_status(self, loops: Given[Loops]) -> Status:
+    async def get_heartbeat_status(self, loops: Given[Loops], db: Given[Database]) -> Status:
         state = await loops["heartbeat"].state()
-        return Status(state.enabled, state.running, state.interval_seconds)
+        async with db.read() as session:
+            paused = [provider for provider in await providers.known(session) if provider.paused_at is not None]
+        return Status(state.enabled, state.running, state.interval_seconds, paused)
 
     @post("/heartbeat/start", status_code=200)
     async def start_heartbeat(self, loops: Given[Loops], data: NoBody = None) -> Done:
@@ -128,7 +131,7 @@ def _activity(run: Run) -> Activity:
 
 def _succeeded(run: Run) -> bool:
     """Whether it came to a decision; whether each action passed its checks stands with the action."""
-    return run.outcome in ("acted", "nothing", "refused")
+    return run.outcome in ("acted", "nothing", "waiting", "refused")
 
 
 def _summary(run: Run) -> str:

@@ -9,7 +9,6 @@ from ledger.db import Session
 from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile
 from ledger.journal import store as journal
-from ledger.loops.asking import ask
 from ledger.loops.quiet import NOTHING_NEW, Means, Model, Noticed, Read, Reader, beside
 from ledger.loops.work import Effects, Record
 from ledger.mind import changes, entries, proposals
@@ -33,6 +32,7 @@ class Personality(Reader):
 
     async def act(self, turn: Turn, record: Record) -> Effects | None:
         async with self.means.db.read() as session:
+            await self.means.require_model(session, record)
             seen = Seen(await self.read(session, turn), await profiles.current(session, turn.thread_id))
         read = seen.read
         if not any(message.origin == "person" for message in read.reading.new):
@@ -50,7 +50,7 @@ class Personality(Reader):
         """What a model proposes beside what was measured."""
         reading = seen.read.reading
         request = proposals.build_request(model.name, reading, seen.profile.traits, record.run.asked)
-        found = await ask(model.llm, request, record, proposals.Proposals, "a list of proposals")
+        found = await model.asking.ask(request, record, proposals.Proposals, "a list of proposals")
         believed, rejected = proposals.believed(found, reading)
         record.note(decision={"proposals": msgspec.to_builtins(found.proposals), "rejected": rejected})
         return believed

@@ -7,11 +7,12 @@ from typing import TypeVar, TypeVarTuple
 from anyio import to_thread
 from msgspec import Struct
 
+from ledger.budgets.structs import Plan
 from ledger.db import Database, Session
 from ledger.hours import Hours
 from ledger.journal.store import Pen
-from ledger.llm import LLM
-from ledger.loops.work import Covered, Facts
+from ledger.loops.asking import Asking
+from ledger.loops.work import Covered, Facts, Record
 from ledger.mind.reading import Reading
 from ledger.runs.structs import RunDetail
 from ledger.threads import said
@@ -43,7 +44,7 @@ _MORE = "more"
 class Model(Struct, frozen=True):
     """A provider, and which of its models is asked."""
 
-    llm: LLM
+    asking: Asking
     name: str
 
 
@@ -57,6 +58,12 @@ class Means(Struct, frozen=True):
     """How many messages are read beside the new ones."""
     pen: Pen
     wake: Wake
+    plan: Plan
+
+    async def require_model(self, session: Session, record: Record) -> None:
+        """Raises `TurnHeld` where a model decides and must not be asked now."""
+        if self.model is not None:
+            await self.model.asking.require(session, self.model.name, record)
 
 
 class Noticed(Struct, frozen=True):

@@ -7,12 +7,12 @@ from ledger import actions
 from ledger.actions import PostAction
 from ledger.actions.checks import Scene
 from ledger.db import Session
+from ledger.heartbeat import config as configs
 from ledger.insights import profiles, scorecards
 from ledger.insights.structs import TRAITS, Profile, Scorecard
 from ledger.journal import settings as journal_settings
 from ledger.journal import store as journal
 from ledger.journal.structs import Entry
-from ledger.loops.asking import ask
 from ledger.loops.quiet import NOTHING_NEW, Means, Model, Read, Reader, beside
 from ledger.loops.work import Record
 from ledger.mind import changes, entries, findings, scoring
@@ -40,6 +40,7 @@ class Reflection(Reader):
 
     async def act(self, turn: Turn, record: Record) -> "Reflected | None":
         async with self.means.db.read() as session:
+            await self.means.require_model(session, record)
             seen = Seen(
                 await self.read(session, turn),
                 await scorecards.current(session, turn.thread_id),
@@ -82,7 +83,7 @@ class Reflection(Reader):
         """What a model adds: insights, and which questions are open."""
         before, messages = seen.scorecard, seen.read.reading.messages
         request = findings.build_request(model.name, seen.read.reading, before, record.run.asked)
-        found = await ask(model.llm, request, record, findings.Findings, "a list of insights")
+        found = await model.asking.ask(request, record, findings.Findings, "a list of insights")
         new, rejected = findings.believed(found, messages, before)
         record.note(decision={"findings": msgspec.to_builtins(found), "rejected": rejected})
         return structs.replace(
@@ -127,7 +128,14 @@ class Reflected:
         when = await journal_settings.posts_when(session, run.thread_id)
         if when == "never" or (when == "trends" and not changes.turns(self._seen.scorecard, scorecard)):
             return run
-        scene = Scene(run.thread_id, run.id, self._means.pen.agent, run.finished_at, speaks=False)
+        scene = Scene(
+            thread_id=run.thread_id,
+            run_id=run.id,
+            agent=self._means.pen.agent,
+            now=run.finished_at,
+            plan=self._means.plan,
+            policy=await configs.policy(session, run.thread_id),
+        )
         post = PostAction(board=BOARD, title=entry.title, content=entry.body)
         return structs.replace(run, actions=await actions.apply(session, scene, [post]))
 

@@ -10,7 +10,6 @@ from ledger.insights import profiles, scorecards
 from ledger.journal import store as journal
 from ledger.journal.store import Draft
 from ledger.journal.structs import Entry
-from ledger.loops.asking import ask
 from ledger.loops.quiet import Means, Model, Noticed, Quiet
 from ledger.loops.work import Effects, Facts, Record
 from ledger.mind import entries, replies
@@ -74,6 +73,8 @@ class SelfReply(Quiet):
     async def act(self, turn: Turn, record: Record) -> Effects | None:
         async with self.means.db.read() as session:
             entry = await self._pick(session, turn, record.run)
+            if entry is not None:
+                await self.means.require_model(session, record)
             subject = await self._look(session, turn, entry) if entry else None
         if subject is None:
             record.note(outcome="skipped", reason="nothing_new", summary=_NOTHING)
@@ -145,7 +146,7 @@ class SelfReply(Quiet):
 
     async def _ask(self, model: Model, seen: replies.Seen, record: Record) -> Draft | None:
         request = replies.build_request(model.name, self.means.pen.agent, seen, record.run.asked)
-        answer = await ask(model.llm, request, record, replies.Answer, "an answer")
+        answer = await model.asking.ask(request, record, replies.Answer, "an answer")
         record.note(decision=msgspec.to_builtins(answer))
         cited = [message.id for message in seen.found] or seen.entry.evidence
         if answer.verdict == "nothing":

@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from ledger.budgets import store as budgets
 from ledger.clock import Clock
 from ledger.db import Database, Session
 from ledger.loops.agenda import Agenda
-from ledger.loops.work import Effects, Work
+from ledger.loops.work import Effects, Record, Work, spread_of
 from ledger.runs import store as runs
-from ledger.runs.structs import RunDetail, Trigger
+from ledger.runs.structs import RunDetail
 from ledger.threads import store as threads
 from ledger.turns import store as turns
 from ledger.turns.structs import Turn
@@ -41,17 +42,19 @@ class Settling:
         return self._work.enabled if wanted is None else wanted
 
     async def settle(
-        self, turn: Turn, run: RunDetail, effects: Effects | None, wait: timedelta | None = None
+        self, turn: Turn, record: Record, effects: Effects | None
     ) -> tuple[RunDetail | None, datetime | None]:
-        """Write effects, run and schedule, all of it or nothing. What failed is not tried again before `wait` is over.
+        """Write effects, run and schedule, all of it or nothing.
 
         Answers the run as it was written, None if nothing was, and when the turn is tried next.
         """
+        run = record.run
         async with self._db.write() as session:
             current = await self._held(session, turn)
             if current is None:
                 self._lose(turn)
                 return None, None
+            await _correct(session, record)
             if run.trigger == "schedule" and not await self.is_wanted(session):
                 await turns.release(session, await self._agenda.as_owed(session, current))
                 return None, None
@@ -64,33 +67,40 @@ class Settling:
             if effects is not None and run.reason != "moved_on":
                 read_to = {"watermark": effects.watermark, "basis": effects.basis}
                 current = structs.replace(current, **read_to, settled_at=run.finished_at)
-            return await self._conclude(session, current, turn, run, wait or timedelta(0))
+            return await self._conclude(session, current, turn, record, run)
 
-    async def put_back(self, turn: Turn, trigger: Trigger) -> None:
+    async def put_back(self, turn: Turn, record: Record) -> None:
         """Owe the slot as before, as if the turn had never been claimed."""
         async with self._db.write() as session:
             current = await self._held(session, turn)
             if current is None:
                 return
-            if trigger == "run_now":
+            await _correct(session, record)
+            if record.run.trigger == "run_now":
                 after = await self._agenda.as_before(session, current, turn)
             else:
                 after = await self._agenda.as_owed(session, current)
             await turns.release(session, after)
 
     async def _conclude(
-        self, session: Session, current: Turn, claimed: Turn, run: RunDetail, wait: timedelta
+        self, session: Session, current: Turn, claimed: Turn, record: Record, run: RunDetail
     ) -> tuple[RunDetail, datetime | None]:
         """Write the run and end the lease: as a person asked, put back, or settled."""
+        is_held = record.held_until is not None and run.reason != "disabled"
         if run.trigger == "run_now":
             after = await self._agenda.as_before(session, current, claimed)
-        elif run.outcome == "failed":
-            retry_at = run.finished_at + max(wait, backoff(current.attempt, run.id))
+        elif is_held:
+            after = structs.replace(current, next_due_at=record.held_until)
+        elif run.outcome == "failed" and not record.is_final:
+            retry_at = run.finished_at + max(record.wait, backoff(current.attempt, run.id))
             after = structs.replace(current, attempt=current.attempt + 1, next_due_at=retry_at)
         elif run.reason == "moved_on" and await runs.count_moved_on(session, run) < _MOVED_ON_TRIES:
             after = structs.replace(current, next_due_at=run.finished_at)
         else:
             run, after = await self._agenda.settled(session, current, run)
+            if run.outcome == "failed" and after.slot is not None and after.slot <= run.finished_at:
+                # Nothing was read, so what was new still is: not to be asked for time and again.
+                after = structs.replace(after, next_due_at=run.finished_at + timedelta(seconds=_BACKOFF_CAP_SECONDS))
         if not await self._folded(session, current, run):
             await runs.add(session, run)
             after = structs.replace(after, last_run_id=run.id)
@@ -99,7 +109,7 @@ class Settling:
 
     async def _folded(self, session: Session, current: Turn, run: RunDetail) -> bool:
         """Count a turn that a gate skipped on the run before it, if that was skipped for the same reason."""
-        gated = run.outcome == "skipped" and run.decided_by is None and run.slots > 0
+        gated = run.outcome == "skipped" and run.decided_by is None and run.trigger == "schedule"
         return gated and current.last_run_id is not None and await runs.fold(session, current.last_run_id, run)
 
     async def _held(self, session: Session, turn: Turn) -> Turn | None:
@@ -117,8 +127,13 @@ class Settling:
         )
 
 
+async def _correct(session: Session, record: Record) -> None:
+    """Count what the turn's calls have used, where more or less was reserved."""
+    for purse, amounts in record.corrections:
+        await budgets.add(session, purse, amounts)
+
+
 def backoff(attempt: int, run_id: str) -> timedelta:
     """30 s, doubled by every failed try up to 1 h, ± 20 % by the run's id so that threads spread out."""
     seconds = min(_BACKOFF_SECONDS * 2 ** min(attempt, 16), _BACKOFF_CAP_SECONDS)
-    spread = int(run_id[:8], 16) / 0xFFFFFFFF
-    return timedelta(seconds=seconds * (0.8 + 0.4 * spread))
+    return timedelta(seconds=seconds * (0.8 + 0.4 * spread_of(run_id)))

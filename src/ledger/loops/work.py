@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct, structs
 
+from ledger.budgets.store import Purse
+from ledger.budgets.structs import Amounts
 from ledger.db import Session
 from ledger.hours import Hours
 from ledger.runs.structs import Reason, RunDetail
@@ -15,12 +17,28 @@ from ledger.turns.structs import LoopName, Turn
 class TurnFailed(Exception):
     """A turn that could not be done, with a reason for the record. It is put back and tried again later."""
 
-    def __init__(self, reason: Reason, detail: str, wait: timedelta | None = None) -> None:
-        """`wait`: not to be tried again before."""
+    def __init__(self, reason: Reason, detail: str, wait: timedelta | None = None, *, is_final: bool = False) -> None:
+        """`wait`: not to be tried again before. `is_final`: to try it again is pointless, so its slot is done."""
         super().__init__(detail)
         self.reason: Reason = reason
         self.detail = detail
         self.wait = wait
+        self.is_final = is_final
+
+
+class TurnHeld(Exception):
+    """A turn that must not ask a model now. Nothing has failed: it is put back, and tried again at some moment."""
+
+    def __init__(self, reason: Reason, detail: str, until: datetime) -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
+        self.detail = detail
+        self.until = until
+
+
+def spread_of(run_id: str) -> float:
+    """A number from 0 to 1 that is another for every run, so that threads do not all come back at once."""
+    return int(run_id[:8], 16) / 0xFFFFFFFF
 
 
 class Facts(Struct, frozen=True):
@@ -58,8 +76,14 @@ class Record:
 
     def __init__(self, run: RunDetail) -> None:
         self.run = run
-        self.wait: timedelta | None = None
+        self.wait = timedelta(0)
         """If it failed: how long to wait at least before it is tried again."""
+        self.is_final = False
+        """Whether it failed for good."""
+        self.held_until: datetime | None = None
+        """When to try it again, if it must not ask a model now."""
+        self.corrections: list[tuple[Purse, Amounts]] = []
+        """What its calls used more, or less, than was reserved."""
 
     def note(self, **changes: object) -> None:
         self.run = structs.replace(self.run, **changes)

@@ -5,10 +5,11 @@ from msgspec import Meta, Struct
 
 from ledger.turns.structs import DecidedBy, LoopName
 
-Outcome = Literal["acted", "nothing", "refused", "skipped", "failed"]
+Outcome = Literal["acted", "nothing", "waiting", "refused", "skipped", "failed"]
 """`acted`: at least one action was applied (or, in a dry run, would have been). `nothing`: decided to do nothing.
-`refused`: it wanted to act, but no action passed its checks. `skipped`: a gate was closed, so nothing was decided
-or applied. `failed`: it went wrong, and the slot stays owed."""
+`waiting`: it asked a person, or its actions wait for a person's approval. `refused`: it wanted to act, but no action
+passed its checks. `skipped`: a gate was closed, so nothing was decided or applied. `failed`: it went wrong; the slot
+stays owed, unless trying again is pointless."""
 
 Reason = Literal[
     "disabled",
@@ -19,6 +20,8 @@ Reason = Literal[
     "budget_spent",
     "provider_paused",
     "moved_on",
+    "needs_person",
+    "needs_approval",
     "decided_nothing",
     "all_refused",
     "timeout",
@@ -38,6 +41,9 @@ class ActionResult(Struct, frozen=True, kw_only=True):
     success: bool
     post_id: str | None = None
     comment_id: str | None = None
+    message_id: str | None = None
+    approval_id: str | None = None
+    """Under which it waits for a person."""
     title: str | None = None
     direction: str | None = None
     dry_run: bool = False
@@ -94,6 +100,10 @@ class Run(Struct, frozen=True, kw_only=True):
     completion_tokens: int | None = None
     latency_seconds: float | None = None
     """What the model call took."""
+    cost: float | None = None
+    """What it cost, where the model's price is known."""
+    next_check_at: datetime | None = None
+    """Where it moved the next due moment to."""
 
 
 class RunDetail(Run, frozen=True, kw_only=True):

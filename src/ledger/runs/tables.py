@@ -40,6 +40,8 @@ class RunRow(Row):
     prompt_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]
     latency_seconds: Mapped[float | None]
+    cost: Mapped[float | None]
+    next_check_at: Mapped[datetime | None] = mapped_column(Moment())
     instructions: Mapped[str | None]
     instructions_version: Mapped[int | None]
     seen_seq: Mapped[int | None]

@@ -41,11 +41,18 @@ async def add(session: Session, thread_id: str, batch: list[NewMessage], *, now:
     return Added(len(messages), len(batch) - len(messages), state.message_count + len(messages), messages)
 
 
-async def say(session: Session, thread_id: str, content: str, *, run_id: str, now: datetime) -> None:
+async def say(session: Session, thread_id: str, content: str, *, run_id: str, now: datetime) -> Message:
     """Add what the agent says. The thread is locked; its activity does not count it."""
     state = await store.lock_existing(session, thread_id)
     said = Message(new_id(), state.message_count + 1, "assistant", "agent", content, now, now, run_id)
     await _insert(session, thread_id, [said], state.said_tokens)
+    return said
+
+
+async def recent_of_agent(session: Session, thread_id: str, *, since: datetime, limit: int) -> list[Message]:
+    """What the agent has said in the thread, newest first."""
+    where = (MessageRow.thread_id == thread_id, MessageRow.origin == "agent", MessageRow.created_at > since)
+    return await session.all(_MESSAGE.where(*where).order_by(MessageRow.seq.desc()).limit(limit), Message)
 
 
 async def newest(session: Session, thread_id: str, limit: int, *, after: int = 0) -> list[Message]:

@@ -1,0 +1,95 @@
+"""Approvals: proposed by a run, approved or rejected once by a person, or left to expire."""
+
+from datetime import datetime
+
+from msgspec import structs
+from sqlalchemy import ColumnElement, case, insert, select, update
+
+from ledger.approvals.structs import Approval, ApprovalStatus
+from ledger.approvals.tables import ApprovalRow
+from ledger.columns import columns
+from ledger.db import Session
+from ledger.errors import Conflict, NotFound
+from ledger.paging import AnySelect, Keyset
+from ledger.runs.structs import ActionResult
+from ledger.threads import store as threads
+from ledger.threads.structs import Page
+
+_STORED = [column for column in columns(ApprovalRow, Approval) if column.key != "status"]
+_NEWEST = Keyset(ApprovalRow.proposed_at, ApprovalRow.id)
+
+
+async def add(session: Session, approval: Approval) -> None:
+    """Have an action wait. The thread is locked."""
+    await session.execute(insert(ApprovalRow).values(structs.asdict(approval)))
+
+
+async def get(session: Session, approval_id: str, *, now: datetime) -> Approval:
+    approval = await session.first(_select(now).where(ApprovalRow.id == approval_id), Approval)
+    if approval is None:
+        raise NotFound(f"There is no approval {approval_id!r}.")
+    return approval
+
+
+async def page(
+    session: Session,
+    *,
+    now: datetime,
+    limit: int,
+    cursor: str | None = None,
+    thread_id: str | None = None,
+    status: ApprovalStatus | None = None,
+) -> Page[Approval]:
+    """Approvals, the newest first."""
+    statement = _select(now)
+    if thread_id is not None:
+        statement = statement.where(ApprovalRow.thread_id == thread_id)
+    if status is not None:
+        statement = statement.where(_status(now) == status)
+    return Page(*_NEWEST.cut(await session.all(_NEWEST.select(statement, limit, cursor), Approval), limit))
+
+
+async def of_thread(
+    session: Session, thread_id: str, status: ApprovalStatus, *, now: datetime, limit: int
+) -> list[Approval]:
+    """A thread's newest approvals that stand so, newest first."""
+    return (await page(session, now=now, limit=limit, thread_id=thread_id, status=status)).items
+
+
+async def open_to(session: Session, approval_id: str, *, now: datetime) -> Approval:
+    """An approval that waits, its thread locked. Raises `Conflict` for one that does not."""
+    await threads.lock_existing(session, (await get(session, approval_id, now=now)).thread_id)
+    approval = await get(session, approval_id, now=now)
+    if approval.status == "expired":
+        raise Conflict(f"The action expired at {approval.expires_at:%Y-%m-%d %H:%M} UTC.")
+    if approval.status != "pending":
+        raise Conflict(f"The action was {approval.status} already.")
+    return approval
+
+
+async def approve(session: Session, approval: Approval, result: ActionResult, *, now: datetime) -> Approval:
+    """Write down that an action that waited was applied."""
+    return await _close(session, structs.replace(approval, status="approved", result=result, closed_at=now))
+
+
+async def reject(session: Session, approval_id: str, note: str | None, *, now: datetime) -> Approval:
+    """Close an action that waits; with a note, that is news for the thread. Raises `Conflict` if it does not wait."""
+    approval = await open_to(session, approval_id, now=now)
+    if note is not None:
+        await threads.stir(session, approval.thread_id)
+    return await _close(session, structs.replace(approval, status="rejected", note=note, closed_at=now))
+
+
+async def _close(session: Session, closed: Approval) -> Approval:
+    kept = {"status": closed.status, "note": closed.note, "result": closed.result, "closed_at": closed.closed_at}
+    await session.execute(update(ApprovalRow).where(ApprovalRow.id == closed.id).values(kept))
+    return closed
+
+
+def _select(now: datetime) -> AnySelect:
+    return select(*_STORED, _status(now).label("status"))
+
+
+def _status(now: datetime) -> ColumnElement[str]:
+    is_over = (ApprovalRow.status == "pending") & (ApprovalRow.expires_at <= now)
+    return case((is_over, "expired"), else_=ApprovalRow.status)

@@ -1,0 +1,1 @@
+"""Budgets: what may be spent in a day, and what has been."""

@@ -1,0 +1,156 @@
+"""Budgets: read, reserved before every call, corrected afterwards, and used by actions."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+
+from msgspec import UNSET, Struct, structs
+from sqlalchemy import delete, insert, select, update
+
+from ledger.budgets.structs import Amounts, Budget, BudgetChange, Limits, Plan
+from ledger.budgets.tables import ServiceSpendingRow, ThreadLimitsRow, ThreadSpendingRow
+from ledger.clock import local_text, zone
+from ledger.columns import columns
+from ledger.db import Session
+from ledger.hours import local_moment
+from ledger.threads import store as threads
+
+CALLS = ("calls", "tokens", "cost")
+"""What calls of a model use up."""
+
+ACTIONS = ("actions",)
+
+_SERVICE_ZONE = "UTC"
+_KINDS = tuple(Amounts.__struct_fields__)
+_ZERO = structs.asdict(Amounts())
+
+Spending = type[ThreadSpendingRow] | type[ServiceSpendingRow]
+
+
+class Spent(Exception):
+    """A budget allows no more of what was wanted."""
+
+    def __init__(self, detail: str, renews_at: datetime) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.renews_at = renews_at
+
+
+class Purse(Struct, frozen=True):
+    """What a thread may spend: of its own budget, and of the service's."""
+
+    thread_id: str
+    thread: Budget
+    service: Budget
+
+    def require(self, *names: str) -> None:
+        """Raises `Spent` if nothing is left of one of some kinds."""
+        for budget, whose in ((self.thread, "thread"), (self.service, "service")):
+            name = budget.used_up(*names)
+            if name is not None:
+                raise _spent_of(budget, whose, name)
+
+    @property
+    def sentence(self) -> str:
+        """What the thread has used so far."""
+        spent, most = self.thread.spent, self.thread.limits
+        used = [
+            f"{getattr(spent, name):,} {name}" + ("" if getattr(most, name) is None else f" of {getattr(most, name):,}")
+            for name in ("calls", "tokens", "actions")
+        ]
+        return f"Used today ({self.thread.timezone}): {', '.join(used)}."
+
+    def require_actions(self, count: int) -> None:
+        """Raises `Spent` if so many actions are not left."""
+        for budget, whose in ((self.thread, "thread"), (self.service, "service")):
+            most = budget.limits.actions
+            if most is not None and budget.spent.actions + count > most:
+                raise _spent_of(budget, whose, "actions")
+
+
+def _spent_of(budget: Budget, whose: str, name: str) -> Spent:
+    spent, most = getattr(budget.spent, name), getattr(budget.limits, name)
+    used = f"{spent:.4g} of {most:.4g} that calls may cost" if name == "cost" else f"{spent:,} of {most:,} {name}"
+    renewed = f"{local_text(budget.renews_at, budget.timezone)} ({budget.timezone})"
+    return Spent(f"The {whose} has used {used} today; more from {renewed}.", budget.renews_at)
+
+
+async def purse(session: Session, thread_id: str, plan: Plan, *, now: datetime) -> Purse:
+    """Raises `NotFound` for an unknown thread."""
+    timezone = (await threads.get(session, thread_id)).timezone
+    own = await session.first(
+        select(*columns(ThreadLimitsRow, Limits)).where(ThreadLimitsRow.thread_id == thread_id), Limits
+    )
+    limits = structs.asdict(plan.thread) | {
+        name: value for name, value in structs.asdict(own or Limits()).items() if value is not None
+    }
+    day, renews_at = _day(timezone, now)
+    spent = await _spent(session, ThreadSpendingRow, {"thread_id": thread_id, "day": day})
+    own_budget = Budget(day=day, timezone=timezone, renews_at=renews_at, spent=spent, limits=Limits(**limits))
+    return Purse(thread_id, own_budget, await of_service(session, plan, now=now))
+
+
+async def of_service(session: Session, plan: Plan, *, now: datetime) -> Budget:
+    day, renews_at = _day(_SERVICE_ZONE, now)
+    spent = await _spent(session, ServiceSpendingRow, {"day": day})
+    return Budget(day=day, timezone=_SERVICE_ZONE, renews_at=renews_at, spent=spent, limits=plan.service)
+
+
+async def reserve(session: Session, thread_id: str, plan: Plan, amounts: Amounts, *, now: datetime) -> Purse:
+    """Count a call before it is made; answers whose budgets it was counted on. Raises `Spent`, `NotFound`.
+
+    What two processes reserve at once cannot come to more than there is.
+    """
+    await threads.lock_existing(session, thread_id)
+    found = await purse(session, thread_id, plan, now=now)
+    found.require(*CALLS)
+    await add(session, found, amounts)
+    # Another process may have counted on the service's row since it was read; now it is locked.
+    service = await of_service(session, plan, now=now)
+    before = structs.replace(service, spent=_less(service.spent, amounts))
+    structs.replace(found, service=before).require(*CALLS)
+    return found
+
+
+async def lock_actions(session: Session, thread_id: str, plan: Plan, *, now: datetime) -> Purse:
+    """What is left for actions, and stays so until the transaction ends. The thread is locked."""
+    day, _ = _day(_SERVICE_ZONE, now)
+    if plan.service.actions is not None:
+        await _add(session, ServiceSpendingRow, {"day": day}, Amounts())
+    return await purse(session, thread_id, plan, now=now)
+
+
+async def add(session: Session, purse: Purse, amounts: Amounts) -> None:
+    """Count amounts, which may be negative, on the days of a purse. The thread is locked."""
+    key = {"thread_id": purse.thread_id, "day": purse.thread.day}
+    await _add(session, ThreadSpendingRow, key, amounts)
+    await _add(session, ServiceSpendingRow, {"day": purse.service.day}, amounts)
+
+
+async def change_limits(session: Session, thread_id: str, change: BudgetChange) -> None:
+    """Change what the request names of a thread's own limits. The thread is locked."""
+    where = ThreadLimitsRow.thread_id == thread_id
+    own = await session.first(select(*columns(ThreadLimitsRow, Limits)).where(where), Limits)
+    named = {name: value for name, value in structs.asdict(change).items() if value is not UNSET}
+    await session.execute(delete(ThreadLimitsRow).where(where))
+    after = structs.asdict(own or Limits()) | named
+    await session.execute(insert(ThreadLimitsRow).values(after | {"thread_id": thread_id}))
+
+
+def _day(timezone: str, now: datetime) -> tuple[str, datetime]:
+    """The day by the clocks of a zone, and when the next one begins."""
+    day: date = now.astimezone(zone(timezone)).date()
+    return day.isoformat(), local_moment(day + timedelta(days=1), 0, timezone)
+
+
+async def _spent(session: Session, row: Spending, key: Mapping[str, str]) -> Amounts:
+    return await session.first(select(*columns(row, Amounts)).filter_by(**key), Amounts) or Amounts()
+
+
+async def _add(session: Session, row: Spending, key: Mapping[str, str], amounts: Amounts) -> None:
+    await session.insert_missing(row, {**_ZERO, **key})
+    values = {name: getattr(row, name) + getattr(amounts, name) for name in _KINDS}
+    await session.execute(update(row).filter_by(**key).values(values))
+
+
+def _less(spent: Amounts, amounts: Amounts) -> Amounts:
+    return Amounts(**{name: getattr(spent, name) - getattr(amounts, name) for name in _KINDS})

@@ -1,0 +1,1 @@
+"""Providers: which of them are paused, because they kept failing."""

@@ -1,0 +1,93 @@
+"""Questions: asked by heartbeats, answered or dismissed once by a person."""
+
+from datetime import datetime
+
+from msgspec import structs
+from sqlalchemy import insert, select, update
+
+from ledger.columns import columns
+from ledger.db import Session, new_id
+from ledger.errors import Conflict, NotFound
+from ledger.paging import Keyset
+from ledger.questions.structs import Question, QuestionStatus
+from ledger.questions.tables import QuestionRow
+from ledger.threads import store as threads
+from ledger.threads.structs import Page
+
+_QUESTION = select(*columns(QuestionRow, Question))
+_NEWEST = Keyset(QuestionRow.asked_at, QuestionRow.id)
+_BY_TIME = (QuestionRow.asked_at.desc(), QuestionRow.id.desc())
+
+
+async def ask(session: Session, thread_id: str, text: str, *, run_id: str, now: datetime) -> None:
+    """Ask, unless the same question is open. The thread is locked."""
+    same = QuestionRow.thread_id == thread_id, QuestionRow.question == text, QuestionRow.status == "open"
+    if await session.first(_QUESTION.where(*same), Question) is not None:
+        return
+    question = Question(
+        id=new_id(),
+        thread_id=thread_id,
+        run_id=run_id,
+        question=text,
+        status="open",
+        asked_at=now,
+        answer=None,
+        closed_at=None,
+    )
+    await session.execute(insert(QuestionRow).values(structs.asdict(question)))
+
+
+async def get(session: Session, question_id: str) -> Question:
+    question = await session.first(_QUESTION.where(QuestionRow.id == question_id), Question)
+    if question is None:
+        raise NotFound(f"There is no question {question_id!r}.")
+    return question
+
+
+async def page(
+    session: Session,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    thread_id: str | None = None,
+    status: QuestionStatus | None = None,
+) -> Page[Question]:
+    """Questions, the newest first."""
+    statement = _QUESTION
+    if thread_id is not None:
+        statement = statement.where(QuestionRow.thread_id == thread_id)
+    if status is not None:
+        statement = statement.where(QuestionRow.status == status)
+    return Page(*_NEWEST.cut(await session.all(_NEWEST.select(statement, limit, cursor), Question), limit))
+
+
+async def newest(session: Session, thread_id: str, limit: int, *, is_open: bool) -> list[Question]:
+    """A thread's newest questions, open or closed ones, newest first."""
+    wanted = QuestionRow.status == "open" if is_open else QuestionRow.status != "open"
+    statement = _QUESTION.where(QuestionRow.thread_id == thread_id, wanted)
+    order = _BY_TIME if is_open else (QuestionRow.closed_at.desc(), QuestionRow.id.desc())
+    return await session.all(statement.order_by(*order).limit(limit), Question)
+
+
+async def answer(session: Session, question_id: str, text: str, *, now: datetime) -> Question:
+    """Answer an open question, which is news for the thread. Raises `Conflict` for one that is closed."""
+    question = await _close(session, question_id, "answered", text, now)
+    await threads.stir(session, question.thread_id)
+    return question
+
+
+async def dismiss(session: Session, question_id: str, *, now: datetime) -> Question:
+    """Leave an open question without an answer, which is no news. Raises `Conflict` for one that is closed."""
+    return await _close(session, question_id, "dismissed", None, now)
+
+
+async def _close(
+    session: Session, question_id: str, status: QuestionStatus, text: str | None, now: datetime
+) -> Question:
+    await threads.lock_existing(session, (await get(session, question_id)).thread_id)
+    question = await get(session, question_id)
+    if question.status != "open":
+        raise Conflict(f"The question {question_id!r} was {question.status} already.")
+    values = {"status": status, "answer": text, "closed_at": now}
+    await session.execute(update(QuestionRow).where(QuestionRow.id == question_id).values(values))
+    return structs.replace(question, status=status, answer=text, closed_at=now)
