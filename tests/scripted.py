@@ -55,6 +55,8 @@ class ScriptedModel:
     def __init__(self) -> None:
         self.steps: dict[str, list[Step]] = {name: [] for name in QUIET}
         self.asked: dict[str, list[ChatRequest]] = {name: [] for name in QUIET}
+        self.otherwise: Callable[[ChatRequest], Awaitable[Step]] = _quiet
+        """What to answer when nothing was told."""
 
     @property
     def requests(self) -> list[ChatRequest]:
@@ -68,7 +70,7 @@ class ScriptedModel:
     async def complete(self, request: ChatRequest) -> ChatAnswer:
         self.asked[request.schema_name].append(request)
         steps = self.steps[request.schema_name]
-        step = steps.pop(0) if steps else QUIET[request.schema_name]
+        step = steps.pop(0) if steps else await self.otherwise(request)
         if isinstance(step, Exception):
             raise step
         if isinstance(step, str):
@@ -83,6 +85,10 @@ class ScriptedModel:
 
     async def close(self) -> None:
         pass
+
+
+async def _quiet(request: ChatRequest) -> Step:
+    return QUIET[request.schema_name]
 
 
 class Paused:

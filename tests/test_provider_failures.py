@@ -1,5 +1,6 @@
 """Heartbeats on a provider that fails: recorded, nothing applied, put back, and settled once it is well again."""
 
+import json
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from ledger.clock import ManualClock
+from ledger.tokens import count_tokens
 from tests import provider as stub
 from tests.conftest import Opener, Running, on_sqlite
 from tests.provider import Mode, Provider, error, http, provider_running, says
@@ -17,9 +19,11 @@ from tests.scripted import NOTHING, act, post
 HALF_HOUR = timedelta(minutes=30)
 TURN = timedelta(seconds=120)
 
+KEY = "sk-quite-secret"
+TOO_LONG = error(400, "This model's maximum context length is 4097 tokens. Please reduce the length of the messages.")
 FINAL: dict[str, tuple[Mode, str]] = {
     "400": (error(400, "`messages` is wrong."), "answered 400"),
-    "401": (error(401, "Incorrect API key: key."), "answered 401: {"),
+    "401": (error(401, f"Incorrect API key provided: {KEY}."), "Incorrect API key provided: …"),
     "403": (error(403, "Not in your country."), "answered 403"),
     "404": (error(404, "No such model."), "answered 404"),
 }
@@ -63,7 +67,7 @@ async def provider() -> AsyncGenerator[Provider]:
 async def served(opened: Opener, provider: Provider) -> AsyncGenerator[Running]:
     """The application with its own client of the provider."""
     quiet = {"reflection_enabled": False, "personality_enabled": False}  # they would ask it, too
-    async with opened(rules=True, llm_base_url=provider.url, llm_api_key="key", llm_model="small", **quiet) as running:
+    async with opened(rules=True, llm_base_url=provider.url, llm_api_key=KEY, llm_model="small", **quiet) as running:
         yield running
 
 
@@ -84,6 +88,71 @@ async def test_a_failed_call_is_recorded_and_the_slot_stays_owed(
             calls = 2 if reason == "answer_invalid" else 1  # a useless answer is told to the model once
             await _assert_failed(served, provider, clock, slot, reason, sentence, calls)
             await _assert_settled_when_well(served, provider, clock, slot, calls)
+
+
+@on_sqlite
+async def test_a_failure_that_no_second_try_mends_ends_the_slot(
+    served: Running, provider: Provider, clock: ManualClock, subtests: pytest.Subtests
+) -> None:
+    for name, (mode, sentence) in FINAL.items():
+        with subtests.test(name):
+            provider.mode = mode
+            provider.requests.clear()
+            (await served.http.delete("/api/threads/default")).raise_for_status()
+            await _say(served)
+            clock.advance(HALF_HOUR)
+            slot = clock.now()
+            await served.heartbeat.run_once()
+            assert len(provider.requests) == 1
+            (run,) = await _runs(served)
+            assert (run["outcome"], run["reason"], run["slots"]) == ("failed", "provider_failed", 1)
+            assert sentence in run["error"]
+            assert KEY not in run["error"]
+            turn = await _turn(served)
+            assert (_moment(turn["next_due_at"]), turn["attempt"]) == (slot + HALF_HOUR, 0)
+
+            provider.mode = says(act(post("Plans", f"They want to go camping, {name}.")))
+            clock.advance(HALF_HOUR)
+            await served.heartbeat.run_once()
+            assert [run["outcome"] for run in await _runs(served)] == ["acted", "failed"]
+
+
+@on_sqlite
+async def test_a_prompt_that_is_too_long_is_sent_once_more_with_half_of_its_data(
+    served: Running, provider: Provider, clock: ManualClock
+) -> None:
+    answers = [TOO_LONG, says(NOTHING)]
+
+    async def in_order(stream: SocketStream, request: dict[str, Any]) -> None:
+        await answers.pop(0)(stream, request)
+
+    provider.mode = in_order
+    for number in range(20):
+        await _say(served, f"{number}: " + "We went camping by the lake. " * 30)
+    clock.advance(HALF_HOUR)
+    await served.heartbeat.run_once()
+    (run,) = await _runs(served)
+    assert (run["outcome"], run["prompt_tokens"]) == ("nothing", 100)
+    (_, whole), (_, half) = ([message["content"] for message in sent["messages"]] for sent in provider.requests)
+    assert count_tokens(half) <= count_tokens(whole) / 2
+    before, after = (json.loads(text)["data"]["messages"] for text in (whole, half))
+    assert [message["seq"] for message in after] == [message["seq"] for message in before]
+    assert all(
+        one["content"].startswith(other["content"].rstrip("…")) for one, other in zip(before, after, strict=True)
+    )
+
+
+@on_sqlite
+async def test_a_prompt_that_is_too_long_even_then_ends_the_slot(
+    served: Running, provider: Provider, clock: ManualClock
+) -> None:
+    provider.mode = TOO_LONG
+    await _say(served)
+    clock.advance(HALF_HOUR)
+    await served.heartbeat.run_once()
+    (run,) = await _runs(served)
+    assert (run["outcome"], run["reason"], run["slots"]) == ("failed", "provider_failed", 1)
+    assert len(provider.requests) == 2
 
 
 @pytest.mark.parametrize("mode", ENDLESS.values(), ids=ENDLESS)
@@ -198,8 +267,8 @@ async def _assert_settled_when_well(
     assert [found["title"] for found in posts] == ["Plans"]
 
 
-async def _say(running: Running) -> None:
-    body = {"messages": [{"role": "user", "content": "Let us go camping."}]}
+async def _say(running: Running, content: str = "Let us go camping.") -> None:
+    body = {"messages": [{"role": "user", "content": content}]}
     (await running.http.post("/api/threads/default/messages", json=body)).raise_for_status()
 
 

@@ -115,7 +115,8 @@ class Asking:
             if not error.may_have_cost:
                 record.corrections.append((granted.purse, _difference(Amounts(), granted.reserved)))
             if error.blames_provider:
-                error.wait = await self._breaker.failed(request.model, granted.probe, error) or error.wait
+                left_alone = await self._breaker.failed(request.model, granted.probe, error)
+                record.wait = max(record.wait, left_alone or timedelta(0))
             else:
                 await self._breaker.succeeded(request.model, granted.probe)
             raise
