@@ -304,10 +304,10 @@ async def test_what_a_heartbeat_reads_of_it_is_bounded(by_hand: Running, model: 
             )
             await journal.write(session, "default", draft, Pen("ledger", 0), run_id=f"r{number}", now=START)
     run = await _run_now(by_hand, "heartbeat")
-    assert [entry["title"] for entry in run["context"]["journal"]] == [f"Entry {number}" for number in range(15, 20)]
-    assert all(len(entry["body"]) <= 1_000 for entry in run["context"]["journal"])
+    assert [entry["title"] for entry in run["context"]["journal"]] == [f"Entry {number}" for number in range(16, 20)]
+    assert all(len(entry["body"]) <= 400 for entry in run["context"]["journal"])
     assert len(run["context"]["learned"]["trends"]) == 10
-    assert len(model.requests[-1].messages[-1].content) < 20_000
+    assert len(model.requests[-1].messages[-1].content) < 8_000
 
 
 @on_sqlite

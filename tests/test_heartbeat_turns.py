@@ -445,25 +445,6 @@ async def test_the_settings_of_a_thread_reach_the_model(
     assert asked == [("other-model", 123, 1.5), ("scripted", 500, 0.7)]
 
 
-@on_sqlite
-async def test_the_request_is_of_bounded_size_whatever_the_history(
-    running: Running, model: ScriptedModel, clock: ManualClock
-) -> None:
-    batch = [{"role": "user", "content": f"{number} " + "long " * 780} for number in range(1_000)]
-    (await running.http.post("/api/threads/default/messages", json={"messages": batch})).raise_for_status()
-    for number in range(15):
-        text = {"title": f"Post {number}", "content": "@ledger " + "wide " * 900}
-        found = (await running.http.post("/api/posts", json=text)).json()["id"]
-        await running.http.post(f"/api/posts/{found}/comments", json={"content": "@ledger " + "deep " * 900})
-    clock.advance(HALF_HOUR)
-    await running.heartbeat.run_once()
-    (request,) = model.requests
-    said = request.messages[-1].content
-    assert len(said) < 60_000
-    assert "999 long" in said
-    assert "979 long" not in said
-
-
 async def test_a_run_holds_everything_that_led_to_it(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from ledger.clock import Clock
 from ledger.db import outside_transaction
-from ledger.tokens import clip, count_tokens
+from ledger.tokens import clip, count_tokens, json_tokens
 
 CONNECT_SECONDS = 5.0
 """How long a connection to the provider may take to open."""
@@ -89,8 +89,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     @property
     def prompt_tokens(self) -> int:
         """About how many tokens a provider counts for it, its schema included."""
-        schema = count_tokens(msgspec.json.encode(self.schema).decode())
-        return schema + sum(count_tokens(message.content) for message in self.messages)
+        return json_tokens(self.schema) + sum(count_tokens(message.content) for message in self.messages)
 
 
 class ChatAnswer(Struct, frozen=True, kw_only=True):

@@ -2,11 +2,10 @@
 
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from ledger.threads.structs import Message
-from ledger.tokens import clip, count_tokens
+from ledger.tokens import clip, json_tokens
 
 LINE = 60
 """How many tokens of a sentence learned before a prompt repeats."""
@@ -36,21 +35,16 @@ class Shown(Struct, frozen=True):
 
 def shown(messages: list[Message], most: int) -> list[Shown]:
     """Messages for a prompt, their texts of so many tokens together: where they are more, the long ones are cut."""
-    share = _share([_size(message.content) for message in messages], most)
+    share = _share([json_tokens(message.content) for message in messages], most)
     return [
-        Shown(message.seq, message.role, message.created_at, clip(message.content, share, _size))
+        Shown(message.seq, message.role, message.created_at, clip(message.content, share, json_tokens))
         for message in messages
     ]
 
 
 def lines(texts: list[str]) -> list[str]:
     """Sentences for a prompt, each cut to a line."""
-    return [clip(text, LINE, _size) for text in texts]
-
-
-def _size(text: str) -> int:
-    """Tokens of a text as it is sent: in JSON, where some characters take up to six."""
-    return count_tokens(msgspec.json.encode(text).decode())
+    return [clip(text, LINE, json_tokens) for text in texts]
 
 
 def _share(sizes: list[int], most: int) -> int:

@@ -10,9 +10,9 @@ from ledger.llm import ChatRequest, strict_schema
 from ledger.mind import changes
 from ledger.mind.profile import described
 from ledger.mind.prompts import Task
-from ledger.mind.reading import lines, shown
+from ledger.mind.reading import LINE, lines, shown
 from ledger.threads.structs import Message
-from ledger.tokens import clip
+from ledger.tokens import clip, json_tokens
 
 _SYSTEM = """\
 You are {agent}, the companion of one conversation thread. You keep a journal, and answer one of its entries.
@@ -79,7 +79,7 @@ def build_request(model: str, agent: str, seen: Seen, asked: str | None) -> Chat
         "answers": [_entry(entry) for entry in seen.path],
         "changed_since": lines(seen.changed),
         "new_messages": seen.new_messages,
-        "topics": changes.leading(seen.now),
+        "topics": lines(changes.leading(seen.now)),
         "insights": lines([insight.text for insight in seen.now.insights]),
         "open_questions": lines([question.question for question in seen.now.open_questions]),
         "said": shown(seen.found, most=1_500),
@@ -89,4 +89,5 @@ def build_request(model: str, agent: str, seen: Seen, asked: str | None) -> Chat
 
 
 def _entry(entry: Entry) -> dict[str, str]:
-    return {"kind": entry.kind, "author": entry.author, "title": entry.title, "body": clip(entry.body, 500)}
+    title, body = clip(entry.title, LINE, json_tokens), clip(entry.body, 500, json_tokens)
+    return {"kind": entry.kind, "author": entry.author, "title": title, "body": body}
