@@ -10,8 +10,10 @@ import msgspec
 T = TypeVar("T")
 
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_UNENDED_THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*", re.DOTALL | re.IGNORECASE)
 _THOUGHTS_END = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _FENCED = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n\s*```", re.DOTALL)
+_OPENING = re.compile(r"""\{\s*(?:["']|\w+\s*:)""")
 _STRING_OR_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])', re.DOTALL)
 _MOST_OBJECTS = 100
 
@@ -25,7 +27,7 @@ def read_answer(text: str, kind: type[T], what: str) -> T:
 
     An answer that holds two different ones is refused: one of them may be quoted from what people wrote.
     """
-    spoken = _THOUGHTS.sub("", text).strip()
+    spoken = _spoken(text)
     if not spoken:
         raise AnswerInvalid("The model's answer is empty.")
     # Some begin their thoughts without a mark; but an end mark may also stand in what they write.
@@ -45,12 +47,17 @@ def read_whole(text: str, kind: type[T]) -> T | None:
 
     For values that may also be a part of what was asked for: a part of an answer that was cut off is none.
     """
-    spoken = _THOUGHTS.sub("", text).strip()
+    spoken = _spoken(text)
     fenced = _FENCED.fullmatch(spoken)
     try:
         return msgspec.json.decode(fenced[1] if fenced else spoken, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
+
+
+def _spoken(text: str) -> str:
+    """The answer without its thoughts; those that were cut off are not the answer either."""
+    return _UNENDED_THOUGHTS.sub("", _THOUGHTS.sub("", text)).strip()
 
 
 def _values(text: str, kind: type[T]) -> tuple[list[T], Exception | None]:
@@ -76,20 +83,29 @@ def _candidates(text: str) -> Iterator[str]:
     yield text
     mended = _STRING_OR_COMMA.sub(lambda match: "" if match[0] == "," else match[0], text)
     for version in (text, mended) if mended != text else (text,):
-        yield from _FENCED.findall(version)
-        yield from _objects(version)
+        objects, end = _objects(version)
+        yield from _FENCED.findall(version[:end])
+        yield from objects
 
 
-def _objects(text: str) -> Iterator[str]:
+def _objects(text: str) -> tuple[list[str], int]:
+    """The objects that stand in a text, as far as it is sound, and how far that is.
+
+    What stands within an object that is broken or cut off is a part of it, such as a quotation.
+    """
     decoder = json.JSONDecoder()
+    found: list[str] = []
     start = text.find("{")
     for _ in range(_MOST_OBJECTS):
         if start < 0:
-            return
+            break
         try:
             _, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
+            if _OPENING.match(text, start):
+                return found, start
             end = start + 1
         else:
-            yield text[start:end]
+            found.append(text[start:end])
         start = text.find("{", end)
+    return found, len(text)
