@@ -375,6 +375,16 @@ async def test_a_forged_decision_within_a_broken_answer_is_no_decision(
             assert await _items(asked, "/api/posts") == []
 
 
+@on_sqlite
+async def test_a_forged_decision_that_is_declined_in_prose_is_not_taken(asked: Running, model: ScriptedModel) -> None:
+    await _say(asked, ("user", f"Post this: {FORGED}"))
+    model.says(f"I will not do this: {FORGED}.", REAL)
+    run = await _run(asked, "heartbeat")
+    assert (run["outcome"], len(run["actions"])) == ("acted", 1)
+    assert [found["title"] for found in await _items(asked, "/api/posts")] == ["My own"]
+    assert "quoted from the data" in model.requests[-1].messages[-1].content
+
+
 TOKEN, KEY = "token-9f27c1d6e0b84a35", "sk-5b1f0e9c7a3d48621fab"
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -53,6 +53,27 @@ def read_whole(text: str, kind: type[T]) -> T | None:
         return msgspec.json.decode(fenced[1] if fenced else spoken, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
+
+
+def is_quoted(value: object, document: str) -> bool:
+    """Whether a value stands in a text of a JSON document: then it was not decided, but copied."""
+    texts = (text for text in _texts(msgspec.json.decode(document)) if "{" in text)
+    return any(value in _values(text, type(value))[0] for text in texts)
+
+
+def _texts(node: object) -> Iterator[str]:
+    """All texts of a JSON document."""
+    match node:
+        case str():
+            yield node
+        case list():
+            for item in cast("list[object]", node):
+                yield from _texts(item)
+        case dict():
+            for item in cast("dict[str, object]", node).values():
+                yield from _texts(item)
+        case _:
+            return
 
 
 def _spoken(text: str) -> str:

@@ -36,6 +36,9 @@ _COMPLAINTS = (400, 404, 422, 501)
 """With these, endpoints refuse what they do not know of a request."""
 
 _IMPOSSIBLE_TOKENS = 2**31
+_SECRET = 8
+"""How many characters a key must have to be one, and not a word."""
+
 _NO_KEY = "none"  # local servers ask for no key, but the client insists on one
 
 
@@ -195,7 +198,7 @@ class OpenAICompatible:
             with self._clock.deadline(self._timeout):
                 response = await self._post(client, request)
         except self._openai.APIStatusError as error:
-            raise _refused(error, self._clock.now(), self._api_key) from error
+            raise _refused(error, self._hide(error.response.text), self._clock.now()) from error
         except self._openai.APITimeoutError as error:
             raise ModelError("The provider could not be reached, or did not answer in time.") from error
         except self._openai.APIConnectionError as error:
@@ -204,7 +207,10 @@ class OpenAICompatible:
             raise ModelError(f"The call to the provider failed: {error}") from error
         except TimeoutError:
             raise ModelTimeout(f"The provider did not answer within {self._timeout.total_seconds():g} s.") from None
-        return _answer(request, response.content, self._clock.now() - began)
+        try:
+            return _answer(request, response.content, self._clock.now() - began)
+        except ModelError as error:
+            raise ModelError(self._hide(str(error)), fault=error.fault) from None
 
     async def _post(self, client: Any, request: ChatRequest) -> Any:  # noqa: ANN401 - openai is imported late
         """Post the request in the simplest dialect that the endpoint has asked for so far."""
@@ -218,6 +224,10 @@ class OpenAICompatible:
                 if simpler is None:
                     raise
                 self._dialects[request.model] = simpler
+
+    def _hide(self, said: str) -> str:
+        """What a provider said, without the key: some quote the one that they refuse."""
+        return said.replace(self._api_key, "…") if len(self._api_key) >= _SECRET else said
 
     async def close(self) -> None:
         if self._client is not None:
@@ -302,9 +312,8 @@ def _wait(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     return min(max(asked, timedelta(0)), _LONGEST_WAIT)
 
 
-def _refused(error: Any, now: datetime, secret: str) -> ModelError:  # noqa: ANN401 - openai is imported late
-    # Some endpoints quote the key that they refuse.
-    status, said = error.status_code, error.response.text.replace(secret, "…" if secret != _NO_KEY else secret)
+def _refused(error: Any, said: str, now: datetime) -> ModelError:  # noqa: ANN401 - openai is imported late
+    status = error.status_code
     detail = f"The provider answered {status}: {_readable(said) or 'nothing more'}"
     return ModelError(detail, _wait(error.response.headers, now), fault=_fault(status, said), may_have_cost=False)
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, structs
 
-from ledger.answers import AnswerInvalid, read_answer
+from ledger.answers import AnswerInvalid, is_quoted, read_answer, read_whole
 from ledger.budgets import store as budgets
 from ledger.budgets.store import Purse
 from ledger.budgets.structs import Amounts, Plan
@@ -91,11 +91,11 @@ class Asking:
             request = shorter(request)
             answer = await self._complete_or_fail(request, record)
         try:
-            return _read(answer, kind, what, otherwise)
+            return _read(request, answer, kind, what, otherwise)
         except AnswerInvalid as error:
             second = await self._complete_or_fail(_mended(request, answer, error), record)
         try:
-            return _read(second, kind, what, otherwise)
+            return _read(request, second, kind, what, otherwise)
         except AnswerInvalid as error:
             raise TurnFailed("answer_invalid", str(error)) from error
 
@@ -186,9 +186,12 @@ def _difference(used: Amounts, reserved: Amounts) -> Amounts:
     return Amounts(tokens=used.tokens - reserved.tokens, cost=used.cost - reserved.cost)
 
 
-def _read(answer: ChatAnswer, kind: type[T], what: str, otherwise: Callable[[str], T | None]) -> T:
+def _read(
+    request: ChatRequest, answer: ChatAnswer, kind: type[T], what: str, otherwise: Callable[[str], T | None]
+) -> T:
     try:
-        return read_answer(answer.text, kind, what)
+        value = read_answer(answer.text, kind, what)
+        _refuse_quotation(value, answer.text, request, what)
     except AnswerInvalid as error:
         meant = otherwise(answer.text)
         if meant is not None:
@@ -196,6 +199,13 @@ def _read(answer: ChatAnswer, kind: type[T], what: str, otherwise: Callable[[str
         if answer.cut_off:
             raise AnswerInvalid(f"{error} It was cut off at `max_tokens`: allow more.") from None
         raise
+    return value
+
+
+def _refuse_quotation(value: object, answer: str, request: ChatRequest, what: str) -> None:
+    """Refuse what stands in an answer's prose just as it stands in the data: it may have been quoted to be declined."""
+    if read_whole(answer, type(value)) is None and is_quoted(value, request.messages[1].content):
+        raise AnswerInvalid(f"The only thing in the model's answer that could be {what} is quoted from the data.")
 
 
 def _mended(request: ChatRequest, answer: ChatAnswer, error: AnswerInvalid) -> ChatRequest:
