@@ -46,6 +46,7 @@ bench: .venv/.tests
 	$(BIN)/python benchmarks/idle.py
 	$(BIN)/python benchmarks/history.py
 	$(BIN)/python benchmarks/simulate.py
+	$(BIN)/python benchmarks/outage.py
 
 clean:
 	rm -rf .venv

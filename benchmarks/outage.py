@@ -140,8 +140,8 @@ async def _application(clock: ManualClock, provider: Provider) -> AsyncGenerator
 
 
 async def _fill(db: Database, clock: ManualClock, heartbeat: Loop) -> None:
-    async with db.write() as session:
-        for name in _names():
+    for name in _names():
+        async with db.write() as session:
             await threads.create(session, NewThread(name), now=clock.now())
             await messages.add(session, name, [NewMessage("user", "Hello.")], now=clock.now())
             await heartbeat.reschedule(session, name, None)

@@ -13,8 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from ledger.clock import ManualClock, SystemClock
+from ledger.completions import OpenAICompatible
 from ledger.db import Database, Session
-from ledger.llm import ChatMessage, ChatRequest, OpenAICompatible
+from ledger.llm import ChatMessage, ChatRequest
 from ledger.threads import store as threads
 from ledger.threads.structs import NewThread
 from tests.conftest import START

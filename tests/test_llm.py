@@ -15,8 +15,9 @@ from msgspec import structs
 from ledger.actions import Decision
 from ledger.answers import read_answer
 from ledger.clock import ManualClock
+from ledger.completions import OpenAICompatible
 from ledger.heartbeat.model import SCHEMA
-from ledger.llm import ChatAnswer, ChatMessage, ChatRequest, ModelError, OpenAICompatible
+from ledger.llm import ChatAnswer, ChatMessage, ChatRequest, ModelError
 from tests import provider as stub
 from tests.provider import Mode, Provider, error, http, provider_running, says
 from tests.scripted import NOTHING, act, ask, post

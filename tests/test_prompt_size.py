@@ -12,7 +12,7 @@ from ledger.approvals import store as approvals
 from ledger.approvals.structs import LIFETIME, Approval
 from ledger.clock import ManualClock
 from ledger.db import Session, new_id
-from ledger.heartbeat import context as contexts
+from ledger.heartbeat import gather as gathering
 from ledger.insights import scorecards
 from ledger.insights.structs import Insight, OpenQuestion, Scorecard, Topic, Trend
 from ledger.journal import store as journal
@@ -114,7 +114,7 @@ async def _ask_and_propose(session: Session, mark: str, number: int) -> None:
         )
         await approvals.add(session, approval)
     await approvals.reject(session, approval.id, _long(mark, 2_000), now=START)
-    newest = await questions.newest(session, "default", 20, is_open=True)
+    newest = await questions.newest(session, "default", "open", 20)
     closing = next(question for question in newest if question.question == asked)
     await questions.answer(session, closing.id, _long(mark, 5_000), now=START)
 
@@ -158,8 +158,8 @@ async def test_a_prompt_is_bounded_in_tokens_whatever_people_write(
             for _ in range(6):
                 await _beat(alone)
             data = _data(model)
-            assert 0.7 * contexts.TOKENS <= json_tokens(data) <= contexts.TOKENS
-            assert count_tokens(model.requests[-1].messages[1].content) <= contexts.TOKENS + 20
+            assert 0.7 * gathering.TOKENS <= json_tokens(data) <= gathering.TOKENS
+            assert count_tokens(model.requests[-1].messages[1].content) <= gathering.TOKENS + 20
             _assert_parts_are_within_their_allowances(data)
             _assert_something_of_all(data)
             _assert_ids_are_whole(data)
@@ -168,19 +168,19 @@ async def test_a_prompt_is_bounded_in_tokens_whatever_people_write(
 def _assert_parts_are_within_their_allowances(data: dict[str, Any]) -> None:
     """And all of them, with what stands around them, are within the bound."""
     allowed = {
-        "messages": contexts.MESSAGES.tokens,
-        "posts": contexts.POSTS.tokens,
-        "comments": contexts.COMMENTS.tokens,
-        "mentions": contexts.MENTIONS.tokens,
-        "own_runs": contexts.RUNS.tokens,
-        "own_questions": contexts.ASKED.tokens + contexts.ANSWERED.tokens,
-        "own_proposals": contexts.WAITING.tokens + contexts.REJECTED.tokens,
-        "journal": contexts.ENTRIES.tokens,
-        "learned": contexts.TOPICS + contexts.TRENDS + contexts.QUESTIONS + contexts.INSIGHTS + contexts.PROFILE,
+        "messages": gathering.MESSAGES.tokens,
+        "posts": gathering.POSTS.tokens,
+        "comments": gathering.COMMENTS.tokens,
+        "mentions": gathering.MENTIONS.tokens,
+        "own_runs": gathering.RUNS.tokens,
+        "own_questions": sum(each.tokens for each in gathering.QUESTIONS_BY_STATUS.values()),
+        "own_proposals": sum(each.tokens for each in gathering.PROPOSALS_BY_STATUS.values()),
+        "journal": gathering.ENTRIES.tokens,
+        "learned": gathering.TOPICS + gathering.TRENDS + gathering.QUESTIONS + gathering.INSIGHTS + gathering.PROFILE,
     }
     around = json_tokens(data | dict.fromkeys(allowed, 0))
     assert all(json_tokens(data[part]) <= most for part, most in allowed.items())
-    assert around + sum(allowed.values()) <= contexts.TOKENS
+    assert around + sum(allowed.values()) <= gathering.TOKENS
 
 
 def _assert_something_of_all(data: dict[str, Any]) -> None:
@@ -192,7 +192,7 @@ def _assert_something_of_all(data: dict[str, Any]) -> None:
     assert {proposal["status"] for proposal in data["own_proposals"]} == {"pending", "rejected"}
     assert all(proposal["note"] for proposal in data["own_proposals"] if proposal["status"] == "rejected")
     texts = [item[field] for part in parts for item in data[part] for field in ("content", "body") if field in item]
-    assert all(text.endswith("…") and 4 < json_tokens(text) <= contexts.TEXT for text in texts)
+    assert all(text.endswith("…") and 4 < json_tokens(text) <= gathering.TEXT for text in texts)
 
 
 def _assert_ids_are_whole(data: dict[str, Any]) -> None:

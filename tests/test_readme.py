@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.settings import VARIABLES, Settings, Variable
+from ledger.settings import Settings
+from ledger.variables import VARIABLES, Variable
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -16,6 +17,8 @@ def test_the_table_tells_a_settings_default_and_meaning(variable: Variable) -> N
     default = getattr(Settings(), variable.field)
     if isinstance(default, bool):
         shown = f"`{str(default).lower()}`"
+    elif default is None and variable.field.endswith("_per_day"):
+        shown = "`unlimited`"
     elif default is None or default in ((), {}):
         shown = "none"
     else:

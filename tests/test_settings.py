@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger.settings import VARIABLES, SettingError, Settings, load
+from ledger.settings import Settings, load
+from ledger.variables import VARIABLES, SettingError
 
 SECRET = "s3cr3t-value"  # noqa: S105 - made up here
 KNOWN = [variable.name for variable in VARIABLES]

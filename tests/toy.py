@@ -122,6 +122,10 @@ class Toy:
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
         return Covered(*covered(facts.anchor_at, facts.every, facts.hours, slot, until))
 
+    async def look_again(self, session: Session, facts: Facts, slot: datetime, run: RunDetail) -> datetime:
+        del session, facts
+        return run.next_check_at or slot
+
     async def act(self, turn: Turn, record: Record) -> Effects | None:
         self.served.append(turn.thread_id)
         self.under_way += 1

@@ -18,7 +18,8 @@ from ledger import __version__, commands, schema
 from ledger.app import Ledger, create_app, prepare_schema
 from ledger.db import Database
 from ledger.errors import LedgerError
-from ledger.settings import SettingError, Settings, load
+from ledger.settings import Settings, load
+from ledger.variables import SettingError
 
 log = logging.getLogger("ledger")
 

@@ -20,6 +20,7 @@ from ledger import __version__, schema
 from ledger.actions.api import ApprovalController
 from ledger.budgets.api import BudgetController
 from ledger.clock import Clock, ServerClock, SystemClock
+from ledger.completions import OpenAICompatible
 from ledger.db import Database
 from ledger.docs import DocsPage
 from ledger.door import Door
@@ -28,7 +29,7 @@ from ledger.heartbeat.api import InstructionsController
 from ledger.heartbeat.explain import Explainer
 from ledger.instructions.file import File
 from ledger.journal.api import JournalController
-from ledger.llm import LLM, OpenAICompatible
+from ledger.llm import LLM
 from ledger.loops import Loop, Waker, build_loops
 from ledger.loops.api import LoopController, Loops
 from ledger.loops.heartbeat_api import HeartbeatController

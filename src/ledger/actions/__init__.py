@@ -11,7 +11,7 @@ from ledger.actions.message import MessageAction
 from ledger.actions.post import PostAction
 from ledger.actions.vote import VoteAction
 from ledger.approvals import store as approvals
-from ledger.approvals.structs import LIFETIME, Approval
+from ledger.approvals.structs import LIFETIME, MAX_PENDING, Approval
 from ledger.budgets import store as budgets
 from ledger.budgets.structs import Amounts
 from ledger.db import Session, new_id
@@ -25,9 +25,6 @@ MAX_ACTIONS = 3
 MAX_QUESTION = 2_000
 
 WAITS = "It waits for a person's approval."
-
-_PENDING = 50
-"""How many of the actions that wait a new one is compared with."""
 
 
 class TaskReport(Struct, frozen=True):
@@ -56,6 +53,8 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         asks = bool(self.question and self.question.replace("\x00", "").strip())
+        if not asks:
+            structs.force_setattr(self, "question", None)
         if len(self.actions) > MAX_ACTIONS:
             raise ValueError(f"{len(self.actions)} actions are too many: at most {MAX_ACTIONS}")
         if self.verdict == "act" and not self.actions:
@@ -107,7 +106,9 @@ def _is_held(action: Action, scene: Scene) -> bool:
 
 async def _propose(session: Session, scene: Scene, action: Action, ordinal: int) -> ActionResult:
     """Have an action wait for a person, if it could be applied now."""
-    pending = await approvals.of_thread(session, scene.thread_id, "pending", now=scene.now, limit=_PENDING)
+    pending = await approvals.of_thread(session, scene.thread_id, "pending", now=scene.now, limit=MAX_PENDING)
+    if len(pending) >= MAX_PENDING:
+        raise Refused(f"{MAX_PENDING} actions wait for a person's approval already.")
     waiting = [proposed(approval) for approval in pending]
     if any(_is_same(action, other) for other in waiting):
         raise Refused("Nearly the same waits for a person's approval already.")
@@ -119,7 +120,7 @@ async def _propose(session: Session, scene: Scene, action: Action, ordinal: int)
         run_id=scene.run_id,
         ordinal=ordinal,
         action=msgspec.to_builtins(action),
-        speaks=scene.speaks or isinstance(action, MessageAction),
+        speaks=isinstance(action, MessageAction) or (scene.speaks and bool(action.text)),
         status="pending",
         proposed_at=scene.now,
         expires_at=scene.now + LIFETIME,

@@ -40,6 +40,11 @@ class Scene(Struct, frozen=True, kw_only=True):
     """Whether what is posted is also said in the thread."""
 
 
+def is_id(text: str) -> bool:
+    """Whether a text may be an id; PostgreSQL takes no NUL even in a question."""
+    return "\x00" not in text
+
+
 def check_text(what: str, text: str, longest: int) -> None:
     if not text.strip():
         raise Refused(f"The {what} is empty.")
@@ -75,7 +80,7 @@ def is_any_alike(text: str, others: list[str]) -> bool:
 
 
 async def find_post(session: Session, scene: Scene, post_id: str) -> Post:
-    post = await posts.find(session, scene.thread_id, post_id)
+    post = await posts.find(session, scene.thread_id, post_id) if is_id(post_id) else None
     if post is None:
         raise Refused(f"There is no post {post_id!r} in this thread.")
     return post

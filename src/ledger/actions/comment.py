@@ -2,7 +2,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from ledger.actions.checks import NEWEST, WINDOW, Refused, Scene, check_content, check_new, find_post
+from ledger.actions.checks import NEWEST, WINDOW, Refused, Scene, check_content, check_new, find_post, is_id
 from ledger.db import Session, new_id
 from ledger.posts import comments
 from ledger.posts.structs import Comment, Post
@@ -39,7 +39,7 @@ class CommentAction(Struct, frozen=True, tag_field="action", tag="comment"):
         """What is answered: the agent answers others, not itself, and each of them once."""
         target = post
         if self.parent_id is not None:
-            target = await comments.find(session, post.id, self.parent_id)
+            target = await comments.find(session, post.id, self.parent_id) if is_id(self.parent_id) else None
             if target is None:
                 raise Refused(f"There is no comment {self.parent_id!r} on the post {post.id!r}.")
         if target.origin == "agent":

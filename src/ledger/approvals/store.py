@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, case, insert, select, update
+from sqlalchemy import ColumnElement, case, func, insert, select, update
 
 from ledger.approvals.structs import Approval, ApprovalStatus
 from ledger.approvals.tables import ApprovalRow
@@ -52,8 +52,10 @@ async def page(
 async def of_thread(
     session: Session, thread_id: str, status: ApprovalStatus, *, now: datetime, limit: int
 ) -> list[Approval]:
-    """A thread's newest approvals that stand so, newest first."""
-    return (await page(session, now=now, limit=limit, thread_id=thread_id, status=status)).items
+    """A thread's approvals that stand so: those that were closed last, or proposed last, first."""
+    changed = func.coalesce(ApprovalRow.closed_at, ApprovalRow.proposed_at).desc()
+    statement = _select(now).where(ApprovalRow.thread_id == thread_id, _status(now) == status)
+    return await session.all(statement.order_by(changed, ApprovalRow.ordinal, ApprovalRow.id).limit(limit), Approval)
 
 
 async def open_to(session: Session, approval_id: str, *, now: datetime) -> Approval:

@@ -14,6 +14,10 @@ LIFETIME = timedelta(days=7)
 """How long an action waits before it expires."""
 
 
+MAX_PENDING = 50
+"""How many actions may wait on a thread."""
+
+
 class Approval(Struct, frozen=True, kw_only=True):
     id: str
     thread_id: str

@@ -20,6 +20,7 @@ CALLS = ("calls", "tokens", "cost")
 ACTIONS = ("actions",)
 
 _SERVICE_ZONE = "UTC"
+_DIGITS = 9
 _KINDS = tuple(Amounts.__struct_fields__)
 _ZERO = structs.asdict(Amounts())
 
@@ -53,10 +54,7 @@ class Purse(Struct, frozen=True):
     def sentence(self) -> str:
         """What the thread has used so far."""
         spent, most = self.thread.spent, self.thread.limits
-        used = [
-            f"{getattr(spent, name):,} {name}" + ("" if getattr(most, name) is None else f" of {getattr(most, name):,}")
-            for name in ("calls", "tokens", "actions")
-        ]
+        used = [f"{getattr(spent, name):,}{_of(getattr(most, name))} {name}" for name in ("calls", "tokens", "actions")]
         return f"Used today ({self.thread.timezone}): {', '.join(used)}."
 
     def require_actions(self, count: int) -> None:
@@ -67,8 +65,15 @@ class Purse(Struct, frozen=True):
                 raise _spent_of(budget, whose, "actions")
 
 
+def _of(most: int | None) -> str:
+    return "" if most is None else f" of {most:,}"
+
+
 def _spent_of(budget: Budget, whose: str, name: str) -> Spent:
     spent, most = getattr(budget.spent, name), getattr(budget.limits, name)
+    if not most:
+        what = "no call that costs anything" if name == "cost" else f"no {name}"
+        return Spent(f"The {whose} may have {what}: its limit is 0 a day.", budget.renews_at)
     used = f"{spent:.4g} of {most:.4g} that calls may cost" if name == "cost" else f"{spent:,} of {most:,} {name}"
     renewed = f"{local_text(budget.renews_at, budget.timezone)} ({budget.timezone})"
     return Spent(f"The {whose} has used {used} today; more from {renewed}.", budget.renews_at)
@@ -143,7 +148,9 @@ def _day(timezone: str, now: datetime) -> tuple[str, datetime]:
 
 
 async def _spent(session: Session, row: Spending, key: Mapping[str, str]) -> Amounts:
-    return await session.first(select(*columns(row, Amounts)).filter_by(**key), Amounts) or Amounts()
+    found = await session.first(select(*columns(row, Amounts)).filter_by(**key), Amounts) or Amounts()
+    # What is given back of a sum of floats leaves some dust, of which a limit of 0 must not be made.
+    return structs.replace(found, cost=max(0.0, round(found.cost, _DIGITS)))
 
 
 async def _add(session: Session, row: Spending, key: Mapping[str, str], amounts: Amounts) -> None:

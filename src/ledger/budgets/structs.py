@@ -3,7 +3,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ledger.settings import Price, Settings
+from ledger.settings import Settings
+from ledger.variables import Price
 
 _PER = 1_000_000
 

@@ -9,11 +9,11 @@ from ledger.clock import Clock, local_text, zone
 from ledger.db import Database
 from ledger.errors import NotFound
 from ledger.heartbeat import config as configs
-from ledger.heartbeat import context as contexts
 from ledger.heartbeat import gates, model, tasks
 from ledger.heartbeat.assess import Assessor, Standing
 from ledger.heartbeat.context import Context
 from ledger.heartbeat.explanation import Cost, Explanation, GateShown, SlotShown, TaskShown
+from ledger.heartbeat.gather import gather
 from ledger.heartbeat.schedule import next_slot
 from ledger.heartbeat.tasks import Followed
 from ledger.instructions.values import clock_text, schedule_text
@@ -99,7 +99,7 @@ class Explainer:
         if standing is None:
             raise NotFound(f"The thread {thread_id!r} was deleted just now.")
         async with self._db.read() as session:
-            context = await contexts.gather(
+            context = await gather(
                 session,
                 thread_id,
                 agent=self._agent,

@@ -7,7 +7,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from ledger.actions import MAX_ACTIONS, Action, CommentAction, Decision, PostAction
-from ledger.heartbeat.context import DIGESTS, Context
+from ledger.heartbeat.context import Context
+from ledger.heartbeat.gather import DIGESTS
 from ledger.mind.texts import central, nearest, one_line, quote
 from ledger.posts.ranking import mentions
 from ledger.posts.structs import MAX_TITLE, Mention
@@ -35,7 +36,9 @@ class Ruling(NamedTuple):
 def decide(context: Context, archive: list[Message], *, watermark: int) -> Ruling:
     """Decide. `archive` holds the newest messages, oldest first; those behind `watermark` are new."""
     said = [message for message in archive if message.origin != "agent" and message.role in ("user", "assistant")]
-    actions: list[Action] = [_answer_mention(mention, said, context.agent) for mention in context.mentions]
+    rejected = {(one.post_id, one.parent_id) for one in context.own_proposals if one.status == "rejected"}
+    mentions_open = [each for each in context.mentions if (each.post_id, each.comment_id) not in rejected]
+    actions: list[Action] = [_answer_mention(mention, said, context.agent) for mention in mentions_open]
     asked = [message for message in said if message.seq > watermark and _asks(message, context.agent)]
     actions += [_answer_message(message, said, context.agent) for message in asked]
     answers = len(actions)
@@ -45,12 +48,12 @@ def decide(context: Context, archive: list[Message], *, watermark: int) -> Rulin
         return Ruling(_nothing(context), complete=True, read_to=context.last_seq)
     taken = actions[:MAX_ACTIONS]
     complete = len(actions) <= MAX_ACTIONS
-    answered = asked[: max(0, MAX_ACTIONS - len(context.mentions))]
+    answered = asked[: max(0, MAX_ACTIONS - len(mentions_open))]
     read_to = context.last_seq if complete else answered[-1].seq if answered else watermark
     return Ruling(
         Decision(
             verdict="act",
-            reasoning=f"{len(context.mentions) + len(asked)} mentions wait for an answer; "
+            reasoning=f"{len(mentions_open) + len(asked)} mentions wait for an answer; "
             f"{context.undigested} messages came since the last digest ({DIGEST_AT} make one).",
             summary=_summary(min(answers, MAX_ACTIONS), digest=len(taken) > answers, count=context.undigested),
             actions=taken,

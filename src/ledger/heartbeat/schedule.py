@@ -12,11 +12,11 @@ from typing import NamedTuple
 from ledger.clock import zone
 from ledger.hours import Hours, Window, local_moment
 
-_SOONEST, _LATEST = 4, 4
-"""A decision may ask for another look after a quarter of the interval at the soonest, after four at the latest."""
+MOST_INTERVALS = 4
+"""A decision may ask for another look after so many intervals at the latest; at the soonest after that part of one."""
 
 _DAY = timedelta(days=1)
-_INSTANT = timedelta(microseconds=1)
+INSTANT = timedelta(microseconds=1)
 
 
 class Covered(NamedTuple):
@@ -26,7 +26,15 @@ class Covered(NamedTuple):
     slots: int
 
 
-class _Slots(NamedTuple):
+class Slots(NamedTuple):
+    """What makes a series of slots."""
+
+    anchor: datetime
+    every: timedelta
+    hours: Hours
+
+
+class _Span(NamedTuple):
     """Slots one interval apart."""
 
     first: datetime
@@ -72,19 +80,18 @@ def moved(anchor: datetime, every: timedelta, hours: Hours, moment: datetime) ->
 
 
 def next_check(
-    slot: datetime, wanted: timedelta, every: timedelta, hours: Hours, now: datetime, task_slot: datetime | None
+    slots: Slots, wanted: datetime, *, slot: datetime, now: datetime, task_slot: datetime | None
 ) -> datetime:
-    """When a slot is tried that a decision wants to have `wanted` from now: a quarter to four intervals from now.
+    """When a slot is tried that a decision wants to have tried at some moment: a quarter to four intervals from now.
 
-    It stays where it is if it would come to closed hours. `task_slot`, the next moment at which a task is due, is not
-    passed over: a task keeps its time.
+    Where the hours are closed then, it stays where it is. A task keeps its time: `task_slot` is the next moment at
+    which one is due, and the heartbeat that would have done it is waited for no longer.
     """
-    moment = now + min(max(wanted, every / _SOONEST), every * _LATEST)
+    moment = min(max(wanted, now + slots.every / MOST_INTERVALS), now + slots.every * MOST_INTERVALS)
     if task_slot is not None and moment > slot:
-        # Not later than the slot at which the task would have been done.
-        moment = min(moment, max(slot, task_slot + (slot - task_slot) % every))
-    is_passed_over = task_slot is not None and moment < task_slot <= slot
-    return moment if hours.is_open(moment) and not is_passed_over else slot
+        doing = next_slot(slots.anchor, slots.every, slots.hours, task_slot - INSTANT)
+        moment = min(moment, max(slot, doing or slot))
+    return moment if slots.hours.is_open(moment) else slot
 
 
 def next_at(minutes: int, every_days: int, first_day: date, hours: Hours, after: datetime) -> datetime | None:
@@ -106,7 +113,7 @@ def local_day(moment: datetime, timezone: str) -> date:
     return moment.astimezone(zone(timezone)).date()
 
 
-def _per_window(anchor: datetime, every: timedelta, hours: Hours, after: datetime) -> Iterator[_Slots]:
+def _per_window(anchor: datetime, every: timedelta, hours: Hours, after: datetime) -> Iterator[_Span]:
     """The slots of each window that has any and closes later than `after`."""
     # The window before the first one says since when the hours were closed.
     windows = hours.windows(after - 8 * _DAY)
@@ -118,14 +125,14 @@ def _per_window(anchor: datetime, every: timedelta, hours: Hours, after: datetim
         closed_since = window.closes
 
 
-def _of_window(anchor: datetime, every: timedelta, window: Window, closed_since: datetime | None) -> _Slots | None:
-    first = _raw_after(anchor, every, window.opens - _INSTANT)
+def _of_window(anchor: datetime, every: timedelta, window: Window, closed_since: datetime | None) -> _Span | None:
+    first = _raw_after(anchor, every, window.opens - INSTANT)
     if first < window.closes:
-        return _Slots(first, _raw_after(anchor, every, window.closes - _INSTANT) - every)
+        return _Span(first, _raw_after(anchor, every, window.closes - INSTANT) - every)
     has_begun = window.opens >= anchor + every
     is_moved = closed_since is not None and first - every >= closed_since
     # A day of 23 hours could pass without a slot of a daily interval: it is given one.
-    return _Slots(window.opens, window.opens) if has_begun and (is_moved or every <= _DAY) else None
+    return _Span(window.opens, window.opens) if has_begun and (is_moved or every <= _DAY) else None
 
 
 def _raw_after(anchor: datetime, every: timedelta, after: datetime) -> datetime:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from ledger.actions import Action, CommentAction, Decision, PostAction
+from ledger.actions import Action, CommentAction, Decision, MessageAction, PostAction
 
 TOKEN = "HEARTBEAT_OK"  # noqa: S105 - a word, no secret
 
@@ -107,8 +107,11 @@ def acknowledged(answer: str) -> Decision | None:
 def without_token(decision: Decision) -> Decision:
     """The decision with the token nowhere a person could see it; actions stay, an empty one is refused as such."""
     summary = strip_token(decision.summary).text or ("Nothing to do." if not decision.actions else "")
+    question = None if decision.question is None else _bare(decision.question)
     return structs.replace(
         decision,
+        verdict=decision.verdict if question or decision.question is None else "nothing",
+        question=question,
         summary=summary,
         actions=[_without(action) for action in decision.actions],
         tasks=[structs.replace(task, report=strip_token(task.report).text) for task in decision.tasks],
@@ -119,7 +122,7 @@ def _without(action: Action) -> Action:
     match action:
         case PostAction():
             return structs.replace(action, title=_bare(action.title), content=_bare(action.content))
-        case CommentAction():
+        case CommentAction() | MessageAction():
             return structs.replace(action, content=_bare(action.content))
         case _:
             return action

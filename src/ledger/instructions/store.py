@@ -13,6 +13,7 @@ from ledger.instructions.tables import InstructionsRow, OwnRow
 from ledger.instructions.text import read
 from ledger.paging import Keyset
 from ledger.threads.structs import Page
+from ledger.turns import store as turns
 
 MAX_BYTES = 64 * 1024
 _MOST_VERSIONS = 2**31
@@ -69,6 +70,8 @@ async def save(session: Session, content: str, *, source: str, now: datetime, ex
         version = Version(current.version + 1 if current else 1, content, now, source, carried)
         row = {name: getattr(version, name) for name in Version.__struct_fields__} | {"digest": _digest(content)}
         if await session.insert_missing(InstructionsRow, row):
+            # A task of theirs may be due before a look that was put off.
+            await turns.forget_moves(session, "heartbeat")
             return version
 
 
@@ -113,6 +116,7 @@ async def _write_own(session: Session, thread_id: str, version: Own) -> Own:
     await session.execute(delete(OwnRow).where(OwnRow.thread_id == thread_id))
     row = {name: getattr(version, name) for name in Own.__struct_fields__} | {"thread_id": thread_id}
     await session.execute(insert(OwnRow).values(row))
+    await turns.forget_moves(session, "heartbeat", thread_id)
     return version
 
 

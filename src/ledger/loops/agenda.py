@@ -35,7 +35,8 @@ class Agenda:
             return False  # settling computes the schedule
         is_planned = turn.slot is not None and turn.slot > now
         slot = await self._owed(session, structs.replace(turn, slot=None) if anew and is_planned else turn, now)
-        if slot == turn.slot:
+        was_moved = anew and turn.attempt == 0 and turn.next_due_at != turn.slot
+        if slot == turn.slot and not was_moved:
             return False
         await turns.schedule(session, turn, slot)
         return True
@@ -72,15 +73,20 @@ class Agenda:
 
     async def settled(self, session: Session, current: Turn, run: RunDetail) -> tuple[RunDetail, Turn]:
         """The run with the slots it stands for, and the turn with the one it owes next, from what holds now."""
+        is_early = current.slot is not None and current.slot > run.started_at
         # What came in closed hours moves to the next opening.
-        moved = current.slot if run.reason == "outside_hours" else None
-        facts = await self._facts(session, current, after=run.started_at, slot=moved)
-        if current.slot is not None:
+        is_put_off = run.reason == "outside_hours" and not is_early
+        kept = current.slot if is_put_off or is_early else None
+        facts = await self._facts(session, current, after=run.started_at, slot=kept, is_put_off=is_put_off)
+        if current.slot is not None and not is_early:
             last, slots = self._work.covered(facts, current.slot, run.started_at)
             run = structs.replace(run, last_slot=last, slots=slots)
-            facts = facts if moved else structs.replace(facts, after=last)
+            facts = facts if is_put_off else structs.replace(facts, after=last)
         slot = self._work.due(facts)
-        tried_at = slot if slot is None else run.next_check_at or slot
+        tried_at = slot
+        if slot is not None and run.next_check_at is not None:
+            tried_at = await self._work.look_again(session, facts, slot, run)
+            run = structs.replace(run, next_check_at=tried_at)
         return run, structs.replace(current, slot=slot, next_due_at=tried_at, attempt=0)
 
     async def as_owed(self, session: Session, current: Turn) -> Turn:
@@ -99,7 +105,9 @@ class Agenda:
         """The slot a turn owes, from what holds now."""
         return self._work.due(await self._facts(session, turn, after=now, slot=turn.slot))
 
-    async def _facts(self, session: Session, turn: Turn, *, after: datetime, slot: datetime | None) -> Facts:
+    async def _facts(
+        self, session: Session, turn: Turn, *, after: datetime, slot: datetime | None, is_put_off: bool = False
+    ) -> Facts:
         return Facts(
             enabled=turn.enabled,
             every=turn.every(self._work.every),
@@ -109,6 +117,7 @@ class Agenda:
             hours=await self._work.hours(session, turn) if turn.enabled else Hours(),
             news=await self._work.news(session, turn) if turn.enabled else None,
             settled_at=turn.settled_at,
+            is_put_off=is_put_off,
         )
 
     async def _reschedule_all(self, db: Database) -> None:

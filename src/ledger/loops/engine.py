@@ -316,7 +316,8 @@ class Loop:
 
     def _blank(self, turn: Turn, trigger: Trigger, asked: str | None) -> RunDetail:
         now = self._clock.now()
-        slot = turn.slot if trigger == "schedule" else None
+        # A look that a decision wanted before the next slot stands for none.
+        slot = turn.slot if trigger == "schedule" and turn.slot is not None and turn.slot <= now else None
         return RunDetail(
             id=turn.lease_token or "",
             thread_id=turn.thread_id,

@@ -12,10 +12,11 @@ from ledger.budgets.structs import Plan
 from ledger.db import Database, Session
 from ledger.errors import NotFound
 from ledger.heartbeat import config as configs
-from ledger.heartbeat import context as contexts
 from ledger.heartbeat import gates, model, rules, tasks
 from ledger.heartbeat.assess import Assessor, Standing
-from ledger.heartbeat.schedule import covered, moved, next_check, next_slot
+from ledger.heartbeat.context import Context
+from ledger.heartbeat.gather import gather
+from ledger.heartbeat.schedule import MOST_INTERVALS, Slots, covered, moved, next_check, next_slot
 from ledger.heartbeat.tasks import Followed
 from ledger.heartbeat.token import without_token
 from ledger.hours import Hours
@@ -78,12 +79,18 @@ class Heartbeat:
             # What has moved to an opening stays there, though the interval alone says later.
             is_moved = not facts.hours.always and next(facts.hours.windows(facts.slot)).opens == facts.slot
             return min(facts.slot, following) if is_moved else following
-        if facts.hours.is_open(facts.after):
-            return facts.owed
-        return moved(facts.anchor_at, facts.every, facts.hours, facts.after)
+        if facts.is_put_off:
+            return moved(facts.anchor_at, facts.every, facts.hours, facts.after)
+        return facts.owed
 
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
         return Covered(*covered(facts.anchor_at, facts.every, facts.hours, slot, until))
+
+    async def look_again(self, session: Session, facts: Facts, slot: datetime, run: RunDetail) -> datetime:
+        coming = [series.slot for series in await tasks.known(session, run.thread_id) if series.slot is not None]
+        slots = Slots(facts.anchor_at, facts.every, facts.hours)
+        wanted, task_slot = run.next_check_at or slot, min(coming, default=None)
+        return next_check(slots, wanted, slot=slot, now=run.finished_at, task_slot=task_slot)
 
     async def act(self, turn: Turn, record: Record) -> Effects | None:
         await self._file.follow()
@@ -121,7 +128,7 @@ class Heartbeat:
             tasks=_results(seen.due, decision, by_rules=chosen is None),
         )
         basis = seen.basis if complete else turn.basis
-        return Reaction(turn, decision, seen, self._scene(seen, run), watermark=read_to, basis=basis)
+        return Reaction(decision, seen, self._scene(seen, run), watermark=read_to, basis=basis)
 
     def _scene(self, seen: Standing, run: RunDetail) -> Scene:
         return Scene(
@@ -136,11 +143,11 @@ class Heartbeat:
 
     async def _gather(
         self, turn: Turn, seen: Standing, now: datetime, *, by_rules: bool
-    ) -> tuple[contexts.Context, list[Message]]:
+    ) -> tuple[Context, list[Message]]:
         """What the decision is made on; for rules also the newest messages as they were said."""
         thread_id, last_seq = turn.thread_id, seen.state.message_count
         async with self._db.read() as session:
-            context = await contexts.gather(
+            context = await gather(
                 session,
                 thread_id,
                 agent=self._agent,
@@ -152,7 +159,7 @@ class Heartbeat:
             archive = await messages.newest(session, thread_id, rules.ARCHIVE) if by_rules else []
         return context, archive
 
-    async def _ask(self, seen: Standing, context: contexts.Context, chosen: str, record: Record) -> Decision:
+    async def _ask(self, seen: Standing, context: Context, chosen: str, record: Record) -> Decision:
         assert self._asking is not None  # noqa: S101 - no model is chosen without one
         run = record.run
         due = [each.task for each in seen.due]
@@ -184,10 +191,7 @@ class Sighting(Struct, frozen=True):
 class Reaction:
     """What a decision does when its turn is settled."""
 
-    def __init__(
-        self, turn: Turn, decision: Decision, seen: Standing, scene: Scene, *, watermark: int, basis: str
-    ) -> None:
-        self._turn = turn
+    def __init__(self, decision: Decision, seen: Standing, scene: Scene, *, watermark: int, basis: str) -> None:
         self._decision = decision
         self._seen = seen
         self._scene = scene
@@ -203,9 +207,9 @@ class Reaction:
             )
         await self._advance_tasks(session, run)
         run = structs.replace(run, next_check_at=self._next_check_at(run))
-        if self._decision.question and not run.dry_run:
-            await questions.ask(session, run.thread_id, self._decision.question, run_id=run.id, now=run.finished_at)
-        if self._decision.question:
+        if self._decision.question is not None:
+            if not run.dry_run:
+                await questions.ask(session, run.thread_id, self._decision.question, run_id=run.id, now=run.finished_at)
             return structs.replace(run, outcome="waiting", reason="needs_person")
         if not self._decision.actions:
             return structs.replace(run, outcome="nothing", reason="decided_nothing")
@@ -224,20 +228,11 @@ class Reaction:
         return structs.replace(run, outcome="refused", reason="all_refused", summary=summary)
 
     def _next_check_at(self, run: RunDetail) -> datetime | None:
-        """Where the decision moves the next due moment to; a run-now leaves it alone."""
-        seconds, slot = self._decision.next_check, self._turn.slot
-        if seconds is None or slot is None or run.trigger == "run_now":
+        """When the decision wants another look; a run-now leaves the schedule alone."""
+        seconds = self._decision.next_check
+        if seconds is None or run.trigger == "run_now":
             return None
-        beat, active = self._seen.beat, configs.hours(self._seen.config)
-        following = next_slot(self._turn.anchor_at, beat.every, active, max(beat.slot, slot))
-        if following is None:
-            return None
-        shown = {each.task.name for each in self._seen.due}
-        coming = [tasks.next_after(each, beat.timezone, beat.slot) for each in self._seen.due]
-        coming += [each.series.slot for each in self._seen.followed if each.task.name not in shown]
-        task_slot = min((each for each in coming if each is not None), default=None)
-        wanted = timedelta(seconds=min(max(seconds, 0), MAX_SECONDS * 4))
-        return next_check(following, wanted, beat.every, active, run.finished_at, task_slot)
+        return run.finished_at + timedelta(seconds=min(max(seconds, 0), MOST_INTERVALS * MAX_SECONDS))
 
     async def _advance_tasks(self, session: Session, run: RunDetail) -> None:
         outcomes: dict[str, TaskOutcome] = {result.name: result.outcome for result in run.tasks}

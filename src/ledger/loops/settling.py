@@ -94,7 +94,7 @@ class Settling:
         elif run.outcome == "failed" and not record.is_final:
             retry_at = run.finished_at + max(record.wait, backoff(current.attempt, run.id))
             after = structs.replace(current, attempt=current.attempt + 1, next_due_at=retry_at)
-        elif run.reason == "moved_on" and await runs.count_moved_on(session, run) < _MOVED_ON_TRIES:
+        elif run.reason == "moved_on" and run.first_slot and await runs.count_moved_on(session, run) < _MOVED_ON_TRIES:
             after = structs.replace(current, next_due_at=run.finished_at)
         else:
             run, after = await self._agenda.settled(session, current, run)
@@ -109,7 +109,7 @@ class Settling:
 
     async def _folded(self, session: Session, current: Turn, run: RunDetail) -> bool:
         """Count a turn that a gate skipped on the run before it, if that was skipped for the same reason."""
-        gated = run.outcome == "skipped" and run.decided_by is None and run.trigger == "schedule"
+        gated = run.outcome == "skipped" and run.first_slot is not None and (run.decided_by, run.prompt) == (None, None)
         return gated and current.last_run_id is not None and await runs.fold(session, current.last_run_id, run)
 
     async def _held(self, session: Session, turn: Turn) -> Turn | None:

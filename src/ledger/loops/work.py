@@ -57,6 +57,8 @@ class Facts(Struct, frozen=True):
     """What is new for the loop."""
     settled_at: datetime | None
     """When the last turn that read anything ended."""
+    is_put_off: bool = False
+    """Whether the slot was found in closed hours, and is to come later."""
 
     @property
     def owed(self) -> datetime | None:
@@ -146,6 +148,10 @@ class Work(Protocol):
 
     def covered(self, facts: Facts, slot: datetime, until: datetime) -> Covered:
         """The slots settled by a turn for `slot` that started at `until`."""
+        ...
+
+    async def look_again(self, session: Session, facts: Facts, slot: datetime, run: RunDetail) -> datetime:
+        """When to try a slot that a run wants to have tried at another moment (`next_check_at`)."""
         ...
 
     async def act(self, turn: Turn, record: Record) -> Effects | None:

@@ -16,7 +16,6 @@ from ledger.threads.structs import Page
 
 _QUESTION = select(*columns(QuestionRow, Question))
 _NEWEST = Keyset(QuestionRow.asked_at, QuestionRow.id)
-_BY_TIME = (QuestionRow.asked_at.desc(), QuestionRow.id.desc())
 
 
 async def ask(session: Session, thread_id: str, text: str, *, run_id: str, now: datetime) -> None:
@@ -61,12 +60,11 @@ async def page(
     return Page(*_NEWEST.cut(await session.all(_NEWEST.select(statement, limit, cursor), Question), limit))
 
 
-async def newest(session: Session, thread_id: str, limit: int, *, is_open: bool) -> list[Question]:
-    """A thread's newest questions, open or closed ones, newest first."""
-    wanted = QuestionRow.status == "open" if is_open else QuestionRow.status != "open"
-    statement = _QUESTION.where(QuestionRow.thread_id == thread_id, wanted)
-    order = _BY_TIME if is_open else (QuestionRow.closed_at.desc(), QuestionRow.id.desc())
-    return await session.all(statement.order_by(*order).limit(limit), Question)
+async def newest(session: Session, thread_id: str, status: QuestionStatus, limit: int) -> list[Question]:
+    """A thread's questions that stand so: those that were asked last, or closed last, first."""
+    statement = _QUESTION.where(QuestionRow.thread_id == thread_id, QuestionRow.status == status)
+    order = (QuestionRow.asked_at if status == "open" else QuestionRow.closed_at).desc()
+    return await session.all(statement.order_by(order, QuestionRow.id.desc()).limit(limit), Question)
 
 
 async def answer(session: Session, question_id: str, text: str, *, now: datetime) -> Question:

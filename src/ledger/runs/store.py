@@ -32,10 +32,12 @@ async def fold(session: Session, run_id: str, skip: RunDetail) -> bool:
             RunRow.trigger == "schedule",
             RunRow.outcome == "skipped",
             RunRow.reason == skip.reason,
+            RunRow.first_slot.is_not(None),
         )
         .values(
             slots=RunRow.slots + skip.slots,
-            last_slot=skip.last_slot,
+            last_slot=skip.last_slot if skip.slots else RunRow.last_slot,
+            summary=skip.summary,
             finished_at=skip.finished_at,
             lateness_seconds=skip.lateness_seconds,
         )

@@ -85,7 +85,7 @@ class Run(Struct, frozen=True, kw_only=True):
     asked: str | None = None
     """What the person who asked for it said to it, if anything."""
     first_slot: datetime | None = None
-    """The moment it was due; null when a person asked for it."""
+    """The moment it was due; null when a person asked for it, or a decision for another look before the next slot."""
     last_slot: datetime | None = None
     slots: int = 0
     """How many due moments it settled; 0 when the slot stays owed, and for a run that a person asked for."""

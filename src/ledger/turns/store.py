@@ -44,6 +44,14 @@ async def schedule(session: Session, turn: Turn, slot: datetime | None) -> None:
     await session.execute(update(TurnRow).where(*_key(turn.loop, turn.thread_id)).values(values))
 
 
+async def forget_moves(session: Session, loop: LoopName, thread_id: str | None = None) -> None:
+    """Try slots when they come that a decision wanted to be tried later, on one thread or on all."""
+    moved = TurnRow.attempt == 0, TurnRow.lease_token.is_(None), TurnRow.next_due_at > TurnRow.slot
+    statement = update(TurnRow).where(TurnRow.loop == loop, *moved)
+    statement = statement if thread_id is None else statement.where(TurnRow.thread_id == thread_id)
+    await session.execute(statement.values(next_due_at=TurnRow.slot))
+
+
 async def outlook(session: Session, loop: LoopName, *, now: datetime, most: int) -> Outlook:
     """Whether the loop should run, and what is due, counted no further than `most`."""
     dated = select(TurnRow.next_due_at).where(TurnRow.loop == loop, TurnRow.next_due_at.is_not(None))

@@ -87,7 +87,7 @@ class ThreadLoop(Struct, frozen=True):
     next_slot: datetime | None
     """The moment owed next; null while nothing is."""
     next_due_at: datetime | None
-    """When it is tried next: the slot, or later after a failure."""
+    """When it is tried next: the slot; later after a failure; or where a decision moved it (`next_check`)."""
     attempt: int
     """How many tries of the slot have failed."""
 
