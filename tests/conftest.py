@@ -6,8 +6,8 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ledger import schema
-from ledger.app import Ledger, create_app
+from ledger.app import Ledger, build, create_app, routed
 from ledger.clock import ManualClock
 from ledger.db import Database
 from ledger.settings import Settings
@@ -153,12 +153,27 @@ def opened(settings: Settings, clock: ManualClock, model: ScriptedModel) -> Open
     @asynccontextmanager
     async def open_app(*, rules: bool = False, **changes: object) -> AsyncGenerator[Running]:
         changed = structs.replace(settings, **changes)
-        app = create_app(changed, clock=clock, llm=None if rules else model)
         headers = {"Authorization": f"Bearer {changed.api_token}"} if changed.api_token else {}
-        async with served(app, headers) as running:
-            yield running
+        with _routed(changed) as app:
+            app.furnish(build(changed, clock, None if rules else model))
+            async with served(app, headers) as running:
+                yield running
 
     return open_app
+
+
+_at_rest: list[Ledger] = []
+"""Applications whose routes may be served with other parts: to make them takes longer than most tests."""
+
+
+@contextmanager
+def _routed(settings: Settings) -> Generator[Ledger]:
+    if settings.cors_origins:
+        yield routed(settings)
+        return
+    app = _at_rest.pop() if _at_rest else routed(settings)
+    yield app
+    _at_rest.append(app)
 
 
 def settings_for(empty_sqlite: Path, folder: Path) -> Settings:

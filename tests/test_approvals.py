@@ -290,6 +290,7 @@ async def test_an_approved_action_appears_as_of_the_run_that_proposed_it(
     assert (await asked.http.get(f"/api/posts/{target}")).json()["comment_count"] == 1
 
 
+@on_sqlite
 async def test_in_a_dry_run_nothing_waits(asked: Running, model: ScriptedModel) -> None:
     await _configure(asked, approval="all", dry_run=True, target="last")
     target = await _write(asked, "/api/posts", title="Hi", content="There.")
@@ -307,6 +308,7 @@ async def _proposals(running: Running, model: ScriptedModel) -> list[dict[str, A
     return msgspec.json.decode(model.requests[-1].messages[1].content)["data"]["own_proposals"]
 
 
+@on_sqlite
 async def test_the_next_prompt_says_what_waits_and_what_was_rejected_why(
     asked: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -326,8 +328,9 @@ async def test_the_next_prompt_says_what_waits_and_what_was_rejected_why(
     assert (found[0]["text"], found[2]["text"]) == ("Title\nText.", "")
     assert (found[1]["text"][:10], found[1]["text"][-1], len(found[1]["text"]) <= 1_000) == ("word word ", "…", True)
 
-    await _reject(asked, posted, "Not about “tea”, please 🫖.")
     await _reject(asked, commented)
+    clock.advance(HALF_HOUR)
+    await _reject(asked, posted, "Not about “tea”, please 🫖.")
     await _approve(asked, voted)
     found = await _proposals(asked, model)
     assert [(each["action"], each["status"], each["note"]) for each in found] == [

@@ -203,6 +203,7 @@ async def test_an_action_is_closed_once(asked: Running, model: ScriptedModel, cl
     assert await _by_agent(asked) == ["Text 0."]
 
 
+@on_sqlite
 async def test_an_action_waits_for_seven_days_less_a_moment(
     asked: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -289,6 +290,7 @@ async def test_actions_of_one_decision_are_approved_in_any_order_beside_what_was
     assert (await asked.http.get(f"/api/posts/{target}")).json()["score"] == 1
 
 
+@on_sqlite
 async def test_an_approval_does_not_mind_that_the_thread_has_moved_on(asked: Running, model: ScriptedModel) -> None:
     (approval_id,) = await _propose(asked, model, post("Title", "Text."))
     await asked.http.post(f"{THREAD}/messages", json={"messages": [{"role": "user", "content": "Hello."}]})
@@ -366,6 +368,7 @@ async def test_the_approvals_of_a_deleted_thread_are_gone(opened: Opener, model:
         assert await _by_agent(one) == []
 
 
+@on_sqlite
 async def test_an_approval_obeys_the_budget_of_actions_and_works_the_next_day(
     opened: Opener, model: ScriptedModel, clock: ManualClock
 ) -> None:

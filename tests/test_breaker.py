@@ -108,6 +108,7 @@ async def test_five_failures_in_a_row_on_whatever_threads_pause_the_model(
     assert "times in a row" in line
 
 
+@on_sqlite
 async def test_while_it_is_paused_one_probe_at_a_time_is_sent_less_and_less_often(
     living: Running, switch: Switch, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -131,6 +132,7 @@ async def test_while_it_is_paused_one_probe_at_a_time_is_sent_less_and_less_ofte
     assert len(_changes(caplog)) == 1
 
 
+@on_sqlite
 async def test_after_one_success_all_come_back_within_a_minute_and_no_slot_is_lost(
     living: Running, switch: Switch, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,6 +162,7 @@ async def test_after_one_success_all_come_back_within_a_minute_and_no_slot_is_lo
         assert covered == (datetime.fromisoformat(last) - START) / MINUTE
 
 
+@on_sqlite
 async def test_a_success_in_between_starts_the_count_anew(living: Running, model: ScriptedModel) -> None:
     model.says(*[DOWN] * 4, NOTHING, *[DOWN] * 4, NOTHING)
     for number in range(10):
@@ -169,6 +172,7 @@ async def test_a_success_in_between_starts_the_count_anew(living: Running, model
     assert await _paused(living) == []
 
 
+@on_sqlite
 async def test_what_is_the_requests_fault_or_a_useless_answer_pauses_nothing(
     living: Running, model: ScriptedModel, subtests: pytest.Subtests
 ) -> None:
@@ -186,6 +190,7 @@ async def test_what_is_the_requests_fault_or_a_useless_answer_pauses_nothing(
             assert await _paused(living) == []
 
 
+@on_sqlite
 async def test_a_key_that_is_wrong_pauses_the_model_like_a_provider_that_is_down(
     living: Running, model: ScriptedModel
 ) -> None:
@@ -195,6 +200,7 @@ async def test_a_key_that_is_wrong_pauses_the_model_like_a_provider_that_is_down
     assert [pause["why"] for pause in await _paused(living)] == ["The provider answered 401: No."]
 
 
+@on_sqlite
 async def test_a_provider_that_asks_for_more_time_is_probed_later(living: Running, model: ScriptedModel) -> None:
     model.says(*[ModelError("The provider answered 429.", timedelta(minutes=10))] * 5)
     for _ in range(5):
@@ -203,6 +209,7 @@ async def test_a_provider_that_asks_for_more_time_is_probed_later(living: Runnin
     assert pause["probe_at"] == "2026-01-05T12:10:00Z"
 
 
+@on_sqlite
 async def test_a_person_who_asks_by_hand_reads_that_it_is_paused_and_may_be_the_probe(
     living: Running, switch: Switch, clock: ManualClock
 ) -> None:
@@ -272,6 +279,7 @@ async def test_a_probe_that_never_ends_gives_the_right_to_probe_back_with_its_le
     assert (await living.http.post("/api/threads/t001/heartbeat/run-now")).json()["ran_successfully"] is True
 
 
+@on_sqlite
 async def test_a_call_that_hangs_until_the_turn_ends_counts_as_a_failure(
     living: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -289,6 +297,7 @@ async def test_a_call_that_hangs_until_the_turn_ends_counts_as_a_failure(
     assert "did not answer within the 114 s that a turn has" in pause["why"]
 
 
+@on_sqlite
 async def test_threads_with_another_model_go_on(living: Running, switch: Switch) -> None:
     await _threads(living, 2)
     (await living.http.post("/api/threads/t000/heartbeat/config", json={"model": "other"})).raise_for_status()
@@ -324,7 +333,7 @@ async def test_the_quiet_loops_wait_as_well_and_read_everything_afterwards(
 async def test_ten_minutes_of_outage_reach_the_provider_with_probes_alone(
     living: Running, switch: Switch, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    names = await _threads(living, 25)
+    names = await _threads(living, 12)
     clock.advance(MINUTE)
     await _live(living, clock, START + 11 * MINUTE)
     assert len(switch.calls) <= 8 + 5  # what was under way, and probes after 0.5, 1.5, 3.5 and 7.5 minutes, and a spare

@@ -439,6 +439,7 @@ async def test_a_call_counts_on_the_day_it_was_made_and_an_action_on_the_day_it_
     assert await _spent(alone) == {"calls": 0, "tokens": 0, "actions": 1, "cost": 0.0}
 
 
+@on_sqlite
 async def test_a_thread_that_moves_to_another_time_zone_during_a_call_is_counted_where_it_was_reserved(
     alone: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -723,6 +724,7 @@ async def _take_all(running: Running) -> None:
         await loop.run_once()
 
 
+@on_sqlite
 async def test_the_four_loops_share_a_threads_budget(opened: Opener, model: ScriptedModel, clock: ManualClock) -> None:
     async with opened() as running:
         await _limit(running, calls=2)
@@ -738,6 +740,7 @@ async def test_the_four_loops_share_a_threads_budget(opened: Opener, model: Scri
         assert len([run for run in found if run["reason"] == "budget_spent"]) == 1
 
 
+@on_sqlite
 async def test_quiet_loops_wait_for_a_budget_and_lose_nothing(
     opened: Opener, model: ScriptedModel, clock: ManualClock
 ) -> None:

@@ -305,6 +305,7 @@ async def test_a_message_keeps_its_bounds_or_is_refused(
     assert [len(said) for said in await _said(running)] == [1, 5_000]
 
 
+@on_sqlite
 async def test_a_dry_run_says_nothing(running: Running, model: ScriptedModel) -> None:
     await _configure(running, target="last", dry_run=True)
     results = await _decide(running, model, message(), message(), post())
@@ -313,6 +314,7 @@ async def test_a_dry_run_says_nothing(running: Running, model: ScriptedModel) ->
     assert await _said(running) == []
 
 
+@on_sqlite
 async def test_what_the_agent_says_is_no_news_and_nothing_is_learned_from_it(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:

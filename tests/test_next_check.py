@@ -274,6 +274,7 @@ SERIES: dict[str, list[timedelta | None]] = {
 }
 
 
+@on_sqlite
 async def test_early_and_late_looks_cover_every_slot_once(beats: Beats, subtests: pytest.Subtests) -> None:
     for name, series in SERIES.items():
         with subtests.test(name):

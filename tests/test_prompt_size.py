@@ -149,7 +149,7 @@ def _data(model: ScriptedModel) -> dict[str, Any]:
 async def test_a_prompt_is_bounded_in_tokens_whatever_people_write(
     alone: Running, model: ScriptedModel, subtests: pytest.Subtests
 ) -> None:
-    cases = [*((name, 10) for name in NASTY), ("Chinese", 2_000), ("control characters", 2_000)]
+    cases = [*((name, 10) for name in NASTY), ("Chinese", 2_000)]
     for name, count in cases:
         with subtests.test(name, messages=count):
             (await alone.http.delete(THREAD)).raise_for_status()

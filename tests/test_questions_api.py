@@ -221,6 +221,7 @@ async def test_a_nul_in_a_question_is_left_out_and_makes_no_other_question(
     assert await _texts(running) == ["Which lake?"]
 
 
+@on_sqlite
 async def test_an_answer_is_news_and_the_next_heartbeat_reads_it(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -246,6 +247,7 @@ async def test_an_answer_is_news_and_the_next_heartbeat_reads_it(
     ]
 
 
+@on_sqlite
 async def test_a_dismissal_is_no_news_but_the_next_heartbeat_reads_it(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -291,6 +293,7 @@ async def _while_it_thinks(running: Running, paused: Paused, happen: Callable[[]
         paused.go_on.set()
 
 
+@on_sqlite
 async def test_an_answer_while_it_thinks_drops_nothing_and_is_news_for_the_next(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -308,6 +311,7 @@ async def test_an_answer_while_it_thinks_drops_nothing_and_is_news_for_the_next(
     assert _told(model)[0]["answer"] == "The big one."
 
 
+@on_sqlite
 async def test_a_question_of_a_decision_that_is_dropped_is_not_asked(
     running: Running, model: ScriptedModel, clock: ManualClock
 ) -> None:
@@ -319,6 +323,7 @@ async def test_a_question_of_a_decision_that_is_dropped_is_not_asked(
     assert await _questions(running) == []
 
 
+@on_sqlite
 async def test_questions_go_with_their_thread(running: Running, model: ScriptedModel) -> None:
     await running.http.post("/api/threads", json={"id": "other"})
     await _ask(running, model, "Which lake?", "other")
@@ -330,6 +335,7 @@ async def test_questions_go_with_their_thread(running: Running, model: ScriptedM
     assert (await _answer(running, question)).status_code == 404
 
 
+@on_sqlite
 async def test_a_dry_run_asks_nobody(running: Running, model: ScriptedModel) -> None:
     await running.http.post(CONFIG, json={"dry_run": True})
     done = await _ask(running, model, "Which lake?")

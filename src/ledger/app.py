@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskStatus
 from litestar import Controller, Litestar, get
 from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
@@ -74,19 +75,6 @@ class HealthController(Controller):
         return Health("ready")
 
 
-class Ledger(Litestar):
-    """The application behind its door."""
-
-    stopping: anyio.Event
-    """Set it to end the loops and whatever waits for them, before the server itself goes."""
-
-    def guard(self, settings: Settings) -> None:
-        self._door = Door(super().__call__, settings)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        await self._door(scope, receive, send)
-
-
 class Parts(NamedTuple):
     """What the application is made of. Controllers are handed the parts they name."""
 
@@ -102,11 +90,39 @@ class Parts(NamedTuple):
     stopping: anyio.Event
 
 
+class Ledger(Litestar):
+    """The routes of the application, behind its door, and the parts that they are served with."""
+
+    stopping: anyio.Event
+    """Set it to end the loops and whatever waits for them, before the server itself goes."""
+
+    def furnish(self, parts: Parts) -> None:
+        """Serve with these parts from now on."""
+        self.stopping = parts.stopping
+        self._door = Door(super().__call__, parts.settings)
+        reflection, personality, self_reply, heartbeat = parts.loops
+        self.state.reflection_loop = reflection
+        self.state.personality_loop = personality
+        self.state.journal_self_reply_loop = self_reply
+        self.state.heartbeat_loop = heartbeat
+        self.state.db = parts.db
+        self.state.parts = parts
+        self.state.given = parts._asdict() | {"loops": {loop.name: loop for loop in parts.loops}}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        await self._door(scope, receive, send)
+
+
 def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | None = None) -> Ledger:
     """Build the application. A clock or model that is handed in is used as it is."""
-    parts = _build(settings, clock, llm)
-    given = parts._asdict() | {"loops": {loop.name: loop for loop in parts.loops}}
-    app = Ledger(
+    app = routed(settings)
+    app.furnish(build(settings, clock, llm))
+    return app
+
+
+def routed(settings: Settings) -> Ledger:
+    """The application without its parts: of the settings, its routes depend on `cors_origins` alone."""
+    return Ledger(
         route_handlers=[
             ThreadController,
             HeartbeatController,
@@ -122,8 +138,8 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
             RunController,
             HealthController,
         ],
-        dependencies={name: _provide(part) for name, part in given.items()},
-        lifespan=[lambda _: _lifespan(parts)],
+        dependencies={name: _provide(name) for name in Parts._fields},
+        lifespan=[_lifespan],
         request_class=StrictRequest,
         exception_handlers={HTTPException: answer_problem, Exception: answer_problem},
         request_max_body_size=MAX_BODY_BYTES,
@@ -133,18 +149,9 @@ def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | Non
         ),
         logging_config=None,
     )
-    reflection, personality, self_reply, heartbeat = parts.loops
-    app.state.reflection_loop = reflection
-    app.state.personality_loop = personality
-    app.state.journal_self_reply_loop = self_reply
-    app.state.heartbeat_loop = heartbeat
-    app.state.db = parts.db
-    app.stopping = parts.stopping
-    app.guard(settings)
-    return app
 
 
-def _build(settings: Settings, clock: Clock | None, llm: LLM | None) -> Parts:
+def build(settings: Settings, clock: Clock | None, llm: LLM | None) -> Parts:
     db = Database(settings.database_url)
     clock = clock or (SystemClock() if db.is_sqlite else ServerClock())
     llm = llm or _provider(settings, clock)
@@ -155,7 +162,8 @@ def _build(settings: Settings, clock: Clock | None, llm: LLM | None) -> Parts:
 
 
 @asynccontextmanager
-async def _lifespan(parts: Parts) -> AsyncGenerator[None]:
+async def _lifespan(app: Litestar) -> AsyncGenerator[None]:
+    parts: Parts = app.state.parts
     db, clock, stopping = parts.db, parts.clock, parts.stopping
     try:
         await prepare_schema(parts.settings)
@@ -246,5 +254,8 @@ def _cors(settings: Settings) -> CORSConfig | None:
     )
 
 
-def _provide(value: object) -> Provide:
-    return Provide(lambda: value, sync_to_thread=False)
+def _provide(name: str) -> Provide:
+    def provide(state: State) -> object:
+        return state.given[name]
+
+    return Provide(provide, sync_to_thread=False)
