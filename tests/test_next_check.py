@@ -237,8 +237,8 @@ async def test_a_decision_moves_the_next_due_moment_and_no_slot(
 async def test_what_a_decision_wants_is_bounded_by_a_quarter_and_four_intervals(
     running: Running, model: ScriptedModel, clock: ManualClock, subtests: pytest.Subtests
 ) -> None:
-    for every in (60, 1_800, 604_800):
-        for wanted in (-(10**40), -1, 0, 1, every // 4, every // 4 + 1, every, 4 * every - 1, 4 * every + 1, 10**40):
+    for every in (60, 604_800):
+        for wanted in (-(10**40), 0, every // 4 + 1, 4 * every - 1, 4 * every + 1, 10**40):
             with subtests.test(every=every, wanted=wanted):
                 await forget(running)
                 await configure(running, every=every)
@@ -266,11 +266,9 @@ async def test_every_kind_of_decision_may_want_to_look_again(
 
 
 SERIES: dict[str, list[timedelta | None]] = {
-    "early": [10 * MINUTE, None, None, 20 * MINUTE, None],
-    "late": [50 * MINUTE, 2 * HOUR, None, 31 * MINUTE, None],
     "early, then late": [10 * MINUTE, 2 * HOUR, 10 * MINUTE, 90 * MINUTE, None],
     "late, then early": [2 * HOUR, 10 * MINUTE, 45 * MINUTE, 10 * MINUTE, None],
-    "early time and again": [10 * MINUTE] * 6 + [None],
+    "early time and again": [10 * MINUTE] * 4 + [None],
 }
 
 
@@ -289,7 +287,7 @@ async def test_early_and_late_looks_cover_every_slot_once(beats: Beats, subtests
 async def test_after_early_looks_the_next_one_is_as_near_as_usual(
     beats: Beats, clock: ManualClock, subtests: pytest.Subtests
 ) -> None:
-    for count in (1, 6):
+    for count in (1, 4):
         with subtests.test(early=count):
             await beats.restart()
             for _ in range(count):
@@ -309,7 +307,6 @@ async def test_what_people_write_after_an_early_look_has_no_slot_covered_twice(
 
     writes: dict[str, Callable[[], Awaitable[object]]] = {
         "a message": lambda: say(beats.running),
-        "a post": lambda: beats.running.http.post("/api/posts", json={"title": "Hi", "content": "There."}),
         "an answer": answer,
         "a run-now": lambda: beats.running.http.post("/api/threads/default/heartbeat/run-now"),
         "another configuration": lambda: configure(beats.running, max_tokens=100),
