@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct, field
 from sqlalchemy import ColumnElement, func, select
 
+from ledger.budgets.tables import ServiceSpendingRow, ThreadSpendingRow
 from ledger.columns import columns
 from ledger.db import Database, Session
 from ledger.insights import profiles, scorecards
@@ -99,6 +100,29 @@ async def audit_learning(db: Database, report: Report) -> None:
         written = set(await session.scalars(select(EntryRow.run_id).where(EntryRow.run_id.is_not(None))))
         written |= set(await session.scalars(select(ScorecardRow.run_id)))
         report.wrong += [f"run {run_id} wrote, and is not there" for run_id in written - acted]
+
+
+async def audit_spending(db: Database, report: Report, calls: int) -> None:
+    """What was spent: no call that reached the provider is free, every action is counted once, and the sums agree."""
+    async with db.read() as session:
+        sums: list[Spent] = []
+        for row in (ThreadSpendingRow, ServiceSpendingRow):
+            total = [func.coalesce(func.sum(getattr(row, name)), 0).label(name) for name in ("calls", "actions")]
+            sums += await session.all(select(*total), Spent)
+        acted = select(RunRow.actions).where(RunRow.outcome == "acted")
+        done = sum(result.success for actions in await session.scalars(acted) for result in actions)
+    threads, service = sums
+    if threads != service:
+        report.wrong.append(f"the threads spent {threads}, but the service {service}")
+    if service.calls < calls:
+        report.lost.append(f"{calls - service.calls} of {calls} calls, which were not counted")
+    if service.actions != done:
+        report.wrong.append(f"{done} actions were done, and {service.actions} counted")
+
+
+class Spent(Struct, frozen=True):
+    calls: int
+    actions: int
 
 
 async def _said(session: Session, turn: Turn, where: ColumnElement[bool]) -> int:

@@ -31,7 +31,7 @@ from ledger.threads.structs import NewThread
 from ledger.threads.tables import MessageRow
 from ledger.turns import store as turns
 from tests.chaos import Service, serving
-from tests.chaos.audit import Report, audit, audit_learning
+from tests.chaos.audit import Report, audit, audit_learning, audit_spending
 from tests.provider import Provider, provider_running, says
 
 PROCESSES = 2
@@ -158,6 +158,8 @@ class Chaos:
             "CRT_LLM_MODEL": "stub",
             "CRT_TURN_SECONDS": str(TURN_SECONDS),
             "CRT_TICK_SECONDS": "0.5",
+            "CRT_THREAD_CALLS_PER_DAY": "unlimited",
+            "CRT_THREAD_ACTIONS_PER_DAY": "unlimited",
         }
 
 
@@ -184,7 +186,9 @@ def _decision(call: int, data: dict[str, Any]) -> dict[str, object]:
         target: dict[str, object] = {"post_id": comment["post_id"]}
         actions.append({"action": "vote", "direction": "up" if call % 2 else "down"} | target)
         actions.append({"action": "comment", "parent_id": comment["id"], "content": words} | target)
-    return {"verdict": "act", "reasoning": "Chaos.", "summary": f"Call {call}.", "actions": actions}
+    look_again = {0: 1, 1: 6}.get(call % 7)  # now and then sooner, or later
+    decision: dict[str, object] = {"verdict": "act", "reasoning": "Chaos.", "summary": f"Call {call}."}
+    return decision | {"actions": actions, "next_check": look_again}
 
 
 async def prepare(db: Database, count: int) -> dict[str, str]:
@@ -214,6 +218,7 @@ async def cause(kills: int, count: int, seed: int) -> tuple[Chaos, Report]:
                 await _live(chaos, kills)
         report = await audit(db, EVERY, served_until=chaos.last_kill)
         await audit_learning(db, report)
+        await audit_spending(db, report, chaos.deciding.calls)
         await _check_said(db, chaos.said, report)
         await db.close()
     return chaos, report
