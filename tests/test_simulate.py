@@ -18,7 +18,7 @@ from ledger.errors import Invalid, NotFound
 from ledger.settings import Settings
 from ledger.simulate import Request, Simulation, simulate
 from ledger.tables import METADATA
-from tests.conftest import Opener, Running
+from tests.conftest import Opener, Running, on_sqlite
 from tests.scripted import ScriptedModel, act, post
 
 HALF_HOUR = timedelta(minutes=30)
@@ -62,6 +62,7 @@ def outcomes(simulation: Simulation, thread: str) -> list[tuple[str, int]]:
     return [(run.reason or run.outcome, run.slots) for run in runs]
 
 
+@on_sqlite
 async def test_quiet_half_hours_after_a_decision_cost_no_call_and_are_one_row(
     opened: Opener, settings: Settings, source: Database, clock: ManualClock, model: ScriptedModel
 ) -> None:
@@ -128,6 +129,7 @@ async def test_tasks_run_at_their_slots_and_their_calls_are_counted(
     assert totals.max_completion_tokens == 7 * 500
 
 
+@on_sqlite
 async def test_many_days_are_shared_out_among_processes_and_put_together(
     opened: Opener, settings: Settings, source: Database, clock: ManualClock
 ) -> None:
