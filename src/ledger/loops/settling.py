@@ -48,26 +48,31 @@ class Settling:
 
         Answers the run as it was written, None if nothing was, and when the turn is tried next.
         """
-        run = record.run
         async with self._db.write() as session:
             current = await self._held(session, turn)
             if current is None:
                 self._lose(turn)
                 return None, None
+            ended = await self._end(session, current, turn, record, effects)
             await _correct(session, record)
-            if run.trigger == "schedule" and not await self.is_wanted(session):
-                await turns.release(session, await self._agenda.as_owed(session, current))
-                return None, None
-            run = structs.replace(run, finished_at=self._clock.now())
-            if not current.enabled:
-                run = structs.replace(run, outcome="skipped", reason="disabled", error=None, summary=_SWITCHED_OFF)
-                effects = None
-            if effects is not None:
-                run = await effects.apply(session, run)
-            if effects is not None and run.reason != "moved_on":
-                read_to = {"watermark": effects.watermark, "basis": effects.basis}
-                current = structs.replace(current, **read_to, settled_at=run.finished_at)
-            return await self._conclude(session, current, turn, record, run)
+        return ended
+
+    async def _end(
+        self, session: Session, current: Turn, claimed: Turn, record: Record, effects: Effects | None
+    ) -> tuple[RunDetail | None, datetime | None]:
+        run = structs.replace(record.run, finished_at=self._clock.now())
+        if run.trigger == "schedule" and not await self.is_wanted(session):
+            await turns.release(session, await self._agenda.as_owed(session, current))
+            return None, None
+        if not current.enabled:
+            run = structs.replace(run, outcome="skipped", reason="disabled", error=None, summary=_SWITCHED_OFF)
+            effects = None
+        if effects is not None:
+            run = await effects.apply(session, run)
+        if effects is not None and run.reason != "moved_on":
+            read_to = {"watermark": effects.watermark, "basis": effects.basis}
+            current = structs.replace(current, **read_to, settled_at=run.finished_at)
+        return await self._conclude(session, current, claimed, record, run)
 
     async def put_back(self, turn: Turn, record: Record) -> None:
         """Owe the slot as before, as if the turn had never been claimed."""
@@ -75,12 +80,12 @@ class Settling:
             current = await self._held(session, turn)
             if current is None:
                 return
-            await _correct(session, record)
             if record.run.trigger == "run_now":
                 after = await self._agenda.as_before(session, current, turn)
             else:
                 after = await self._agenda.as_owed(session, current)
             await turns.release(session, after)
+            await _correct(session, record)
 
     async def _conclude(
         self, session: Session, current: Turn, claimed: Turn, record: Record, run: RunDetail
@@ -128,7 +133,10 @@ class Settling:
 
 
 async def _correct(session: Session, record: Record) -> None:
-    """Count what the turn's calls have used, where more or less was reserved."""
+    """Count what the turn's calls have used, where more or less was reserved.
+
+    Last in its transaction: it locks the service's row, which all turns write.
+    """
     for purse, amounts in record.corrections:
         await budgets.add(session, purse, amounts)
 

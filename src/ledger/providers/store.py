@@ -64,7 +64,8 @@ async def stay_paused(session: Session, provider: Provider, why: str, *, now: da
         "probing_until": None,
         "changed_at": now,
     }
-    await session.execute(update(ProviderRow).where(*_key(provider.base_url, provider.model)).values(values))
+    still = *_key(provider.base_url, provider.model), ProviderRow.paused_at.is_not(None)
+    await session.execute(update(ProviderRow).where(*still).values(values))
     return probe_at
 
 
