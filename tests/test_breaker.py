@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -10,6 +11,7 @@ import pytest
 
 from ledger.clock import ManualClock
 from ledger.llm import ChatRequest, ModelError
+from ledger.providers import store as providers
 from tests.conftest import START, Opener, Running, on_sqlite
 from tests.scripted import NOTHING, QUIET, Paused, ScriptedModel, Step
 
@@ -130,6 +132,39 @@ async def test_while_it_is_paused_one_probe_at_a_time_is_sent_less_and_less_ofte
     (pause,) = await _paused(living)
     assert (datetime.fromisoformat(pause["paused_at"]), pause["probes"]) == (paused_at, 6)
     assert len(_changes(caplog)) == 1
+
+
+@on_sqlite
+async def test_a_thread_alone_probes_as_often_however_long_it_has_failed(
+    living: Running, switch: Switch, clock: ManualClock
+) -> None:
+    await _threads(living, 1)
+    moments: list[datetime] = []
+    while len(moments) < 12:
+        moment = await living.heartbeat.run_once()
+        if len(switch.calls) > len(moments):
+            moments.append(clock.now())
+        clock.advance(moment - clock.now())
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
+    assert [round(gap) for gap in gaps[4:]] == [30, 60, 120, 240, 300, 300, 300]
+
+
+@on_sqlite
+async def test_failures_are_counted_over_all_processes_and_a_success_anywhere_begins_anew(
+    opened: Opener, model: ScriptedModel
+) -> None:
+    async with opened(**PATIENT, **QUIET_OFF) as one, opened(**PATIENT, **QUIET_OFF) as other:
+        for running in (one, other, one, other):
+            model.says(DOWN)
+            await running.http.post("/api/threads/default/heartbeat/run-now")
+        await one.http.post("/api/threads/default/heartbeat/run-now")
+        for running in (other, one, other, one):
+            model.says(DOWN)
+            await running.http.post("/api/threads/default/heartbeat/run-now")
+        assert await _paused(one) == []
+        model.says(DOWN)
+        await other.http.post("/api/threads/default/heartbeat/run-now")
+        assert [pause["failures"] for pause in await _paused(one)] == [5]
 
 
 @on_sqlite
@@ -258,25 +293,41 @@ async def test_two_processes_share_the_pause_and_the_probe(
         assert (await other.http.post(f"/api/threads/t001{now}")).json()["ran_successfully"] is True
 
 
-async def test_a_probe_that_never_ends_gives_the_right_to_probe_back_with_its_lease(
+async def test_a_probe_that_is_cancelled_is_left_to_others(
     living: Running, model: ScriptedModel, switch: Switch, clock: ManualClock
 ) -> None:
-    await _threads(living, 2)
-    await living.heartbeat.stop()
-    for _ in range(5):
-        await living.http.post("/api/threads/t000/heartbeat/run-now")
-    clock.advance(HALF_MINUTE)
+    await _fail_until_probe(living, clock)
     endless = Paused(NOTHING)
     model.says(endless)
-    with anyio.CancelScope() as dies:
+    with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
             group.start_soon(living.heartbeat.run_for_thread, "t000")
             await endless.asked.wait()
-            dies.cancel()
+            scope.cancel()
+    switch.error = None
+    assert (await living.http.post("/api/threads/t001/heartbeat/run-now")).json()["ran_successfully"] is True
+
+
+async def test_a_probe_whose_process_died_is_left_to_others_when_its_lease_ends(
+    living: Running, switch: Switch, clock: ManualClock
+) -> None:
+    await _fail_until_probe(living, clock)
+    async with living.db.write() as session:
+        (provider,) = await providers.known(session)
+        assert await providers.lease_probe(session, provider, now=clock.now(), until=clock.now() + 2 * MINUTE)
     switch.error = None
     assert "has been paused" in (await living.http.post("/api/threads/t001/heartbeat/run-now")).json()["error"]
     clock.advance(2 * MINUTE)
     assert (await living.http.post("/api/threads/t001/heartbeat/run-now")).json()["ran_successfully"] is True
+
+
+async def _fail_until_probe(running: Running, clock: ManualClock) -> None:
+    """Have the model paused, and the first probe due."""
+    await _threads(running, 2)
+    await running.heartbeat.stop()
+    for _ in range(5):
+        await running.http.post("/api/threads/t000/heartbeat/run-now")
+    clock.advance(HALF_MINUTE)
 
 
 @on_sqlite

@@ -16,6 +16,7 @@ def upgrade() -> None:
         "providers",
         sa.Column("base_url", sa.Text(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("probe_at", sa.DateTime(timezone=True), nullable=True),

@@ -126,9 +126,11 @@ class OpenAICompatible:
         except self._openai.APIStatusError as error:
             raise _refused(error, self._hide(error.response.text), self._clock.now()) from error
         except self._openai.APITimeoutError as error:
-            raise ModelError("The provider could not be reached, or did not answer in time.") from error
+            said = "The provider could not be reached, or did not answer in time."
+            raise ModelError(said, may_have_cost=not _is_unconnected(error)) from error
         except self._openai.APIConnectionError as error:
-            raise ModelError(f"The provider could not be reached: {error.__cause__ or error}.") from error
+            said = f"The provider could not be reached: {error.__cause__ or error}."
+            raise ModelError(said, may_have_cost=not _is_unconnected(error)) from error
         except self._openai.OpenAIError as error:
             raise ModelError(f"The call to the provider failed: {error}") from error
         except TimeoutError:
@@ -209,6 +211,11 @@ def _wait(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(asked, timedelta(0)), _LONGEST_WAIT)
+
+
+def _is_unconnected(error: BaseException) -> bool:
+    """Whether no connection came about, so that nothing was sent."""
+    return type(error.__cause__).__name__.startswith("Connect")
 
 
 def _refused(error: Any, said: str, now: datetime) -> ModelError:  # noqa: ANN401 - openai is imported late

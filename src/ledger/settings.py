@@ -63,9 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def provider_url(self) -> str:
-        """The provider's address without name and password, to be kept and shown."""
+        """The provider's address without what may be secret (name, password, query), to be kept and shown."""
         parts = urlsplit(self.llm_base_url or _OPENAI)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]))
+        return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1], query="", fragment=""))
 
 
 _FALLBACKS = {

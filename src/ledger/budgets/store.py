@@ -72,8 +72,8 @@ def _of(most: int | None) -> str:
 def _spent_of(budget: Budget, whose: str, name: str) -> Spent:
     spent, most = getattr(budget.spent, name), getattr(budget.limits, name)
     if not most:
-        what = "no call that costs anything" if name == "cost" else f"no {name}"
-        return Spent(f"The {whose} may have {what}: its limit is 0 a day.", budget.renews_at)
+        what = "no calls, since they may cost nothing" if name == "cost" else f"no {name}: its limit is 0 a day"
+        return Spent(f"The {whose} may have {what}.", budget.renews_at)
     used = f"{spent:.4g} of {most:.4g} that calls may cost" if name == "cost" else f"{spent:,} of {most:,} {name}"
     renewed = f"{local_text(budget.renews_at, budget.timezone)} ({budget.timezone})"
     return Spent(f"The {whose} has used {used} today; more from {renewed}.", budget.renews_at)

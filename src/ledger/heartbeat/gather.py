@@ -85,7 +85,11 @@ async def gather(
     session: Session, thread_id: str, *, agent: str, watermark: int, last_seq: int, may_speak: bool, now: datetime
 ) -> Context:
     """Read the context of messages up to `last_seq`; `watermark` is the newest one the last decision had read."""
-    proposed = await approvals.of_thread(session, thread_id, "pending", now=now, limit=MAX_PENDING)
+    proposed = [
+        approval
+        for status in PROPOSALS_BY_STATUS
+        for approval in await approvals.of_thread(session, thread_id, status, now=now, limit=MAX_PENDING)
+    ]
     digested = await _digested(session, thread_id, proposed)
     said_last = await messages.newest(session, thread_id, MESSAGES.items)
     mentioned = await comments.open_mentions(session, thread_id, MENTIONS.items + len(proposed))
@@ -112,7 +116,7 @@ async def gather(
 
 
 async def _digested(session: Session, thread_id: str, proposed: list[Approval]) -> int:
-    """The newest message that the last digest had read, posted or proposed."""
+    """The newest message that the last digest had read, whether it was posted, waits, or was rejected."""
     posted = await posts.newest_of_agent(session, thread_id, DIGESTS)
     digests = [approval.run_id for approval in proposed if approval.action.get("board") == DIGESTS]
     digests += [posted.run_id] if posted and posted.run_id else []
@@ -120,7 +124,7 @@ async def _digested(session: Session, thread_id: str, proposed: list[Approval]) 
 
 
 def _is_answered(mention: Mention, proposed: list[Approval]) -> bool:
-    """Whether an answer to it waits for a person's approval."""
+    """Whether an answer to it waits for a person's approval, or was rejected."""
     target = mention.post_id, mention.comment_id
     comments_of = (one.action for one in proposed if one.action["action"] == "comment")
     return any((comment["post_id"], comment.get("parent_id")) == target for comment in comments_of)

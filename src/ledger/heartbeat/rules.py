@@ -36,9 +36,7 @@ class Ruling(NamedTuple):
 def decide(context: Context, archive: list[Message], *, watermark: int) -> Ruling:
     """Decide. `archive` holds the newest messages, oldest first; those behind `watermark` are new."""
     said = [message for message in archive if message.origin != "agent" and message.role in ("user", "assistant")]
-    rejected = {(one.post_id, one.parent_id) for one in context.own_proposals if one.status == "rejected"}
-    mentions_open = [each for each in context.mentions if (each.post_id, each.comment_id) not in rejected]
-    actions: list[Action] = [_answer_mention(mention, said, context.agent) for mention in mentions_open]
+    actions: list[Action] = [_answer_mention(mention, said, context.agent) for mention in context.mentions]
     asked = [message for message in said if message.seq > watermark and _asks(message, context.agent)]
     actions += [_answer_message(message, said, context.agent) for message in asked]
     answers = len(actions)
@@ -48,12 +46,12 @@ def decide(context: Context, archive: list[Message], *, watermark: int) -> Rulin
         return Ruling(_nothing(context), complete=True, read_to=context.last_seq)
     taken = actions[:MAX_ACTIONS]
     complete = len(actions) <= MAX_ACTIONS
-    answered = asked[: max(0, MAX_ACTIONS - len(mentions_open))]
+    answered = asked[: max(0, MAX_ACTIONS - len(context.mentions))]
     read_to = context.last_seq if complete else answered[-1].seq if answered else watermark
     return Ruling(
         Decision(
             verdict="act",
-            reasoning=f"{len(mentions_open) + len(asked)} mentions wait for an answer; "
+            reasoning=f"{len(context.mentions) + len(asked)} mentions wait for an answer; "
             f"{context.undigested} messages came since the last digest ({DIGEST_AT} make one).",
             summary=_summary(min(answers, MAX_ACTIONS), digest=len(taken) > answers, count=context.undigested),
             actions=taken,

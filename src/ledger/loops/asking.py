@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
+from anyio import CancelScope
 from msgspec import Struct, structs
 
 from ledger.answers import AnswerInvalid, is_quoted, read_answer, read_whole
@@ -15,9 +16,8 @@ from ledger.clock import Clock
 from ledger.db import Database, Session
 from ledger.errors import NotFound
 from ledger.llm import LLM, ChatAnswer, ChatMessage, ChatRequest, ModelError, ModelTimeout, shorter
-from ledger.loops.breaker import Breaker
+from ledger.loops.breaker import Admission, Breaker
 from ledger.loops.work import Record, TurnFailed, TurnHeld
-from ledger.providers.structs import Provider
 from ledger.tokens import count_tokens
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ _RECHECKED = timedelta(hours=1)
 class Pass(Struct, frozen=True):
     """The right to one call."""
 
-    probe: Provider | None
+    admission: Admission
     purse: Purse
     reserved: Amounts
 
@@ -107,6 +107,8 @@ class Asking:
 
     async def _complete(self, request: ChatRequest, record: Record) -> ChatAnswer:
         """One call, added to what the record has of the calls before. Raises `ModelError` and `TurnHeld`."""
+        if self._left(record) <= timedelta(0):
+            raise TurnFailed("timeout", f"Nothing is left of the {self._limit.total_seconds():g} s that a turn has.")
         granted = await self._admit(request, record)
         record.note(model=request.model, prompt=msgspec.to_builtins(request.messages))
         try:
@@ -115,23 +117,29 @@ class Asking:
             if not error.may_have_cost:
                 record.corrections.append((granted.purse, _difference(Amounts(), granted.reserved)))
             if error.blames_provider:
-                left_alone = await self._breaker.failed(request.model, granted.probe, error)
-                record.wait = max(record.wait, left_alone or timedelta(0))
+                record.left_alone = await self._breaker.failed(granted.admission, error)
             else:
-                await self._breaker.succeeded(request.model, granted.probe)
+                await self._breaker.succeeded(granted.admission)
             raise
-        await self._breaker.succeeded(request.model, granted.probe)
+        except BaseException:
+            with CancelScope(shield=True):
+                await self._breaker.abandoned(granted.admission)
+            raise
         self._note(request, record, answer, granted)
+        await self._breaker.succeeded(granted.admission)
         return answer
 
     async def _in_time(self, request: ChatRequest, record: Record) -> ChatAnswer:
-        left = record.run.started_at + self._limit - self._clock.now()
         try:
-            with self._clock.deadline(max(left, timedelta(0))):
+            with self._clock.deadline(self._left(record)):
                 return await self._llm.complete(request)
         except TimeoutError:
             seconds = self._limit.total_seconds()
             raise ModelTimeout(f"The provider did not answer within the {seconds:g} s that a turn has.") from None
+
+    def _left(self, record: Record) -> timedelta:
+        """What is left of the time that all calls of a turn have together."""
+        return record.run.started_at + self._limit - self._clock.now()
 
     async def _admit(self, request: ChatRequest, record: Record) -> Pass:
         """Pass the breaker and reserve a call, in one short transaction. Raises `TurnHeld`."""
@@ -144,8 +152,8 @@ class Asking:
                 raise _held_by(spent, now) from None
             except NotFound as gone:
                 raise _deleted(gone) from None
-            probe = await self._breaker.admit(session, request.model, run.id)
-        return Pass(probe, purse, amounts)
+            admission = await self._breaker.admit(session, request.model, run.id)
+        return Pass(admission, purse, amounts)
 
     def _amounts(self, model: str, prompt_tokens: int, completion_tokens: int) -> Amounts:
         cost = self._plan.cost(model, prompt_tokens, completion_tokens) or 0.0

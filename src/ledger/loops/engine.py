@@ -272,7 +272,7 @@ class Loop:
             record.held_until = held.until
             record.note(outcome="skipped", reason=held.reason, summary=held.detail, decided_by=None)
         except TurnFailed as failure:
-            record.wait, record.is_final = max(record.wait, failure.wait or timedelta(0)), failure.is_final
+            record.wait, record.is_final = failure.wait or timedelta(0), failure.is_final
             self._note_failure(record, failure.reason, failure.detail)
         except TimeoutError:
             limit = self._turn_limit.total_seconds()

@@ -20,6 +20,7 @@ from ledger.heartbeat.schedule import MOST_INTERVALS, Slots, covered, moved, nex
 from ledger.heartbeat.tasks import Followed
 from ledger.heartbeat.token import without_token
 from ledger.hours import Hours
+from ledger.instructions import store as instructions
 from ledger.instructions.file import File
 from ledger.loops.asking import Asking
 from ledger.loops.breaker import held
@@ -206,7 +207,7 @@ class Reaction:
                 run, outcome="skipped", reason="moved_on", summary=gates.SENTENCES["moved_on"], actions=[], tasks=[]
             )
         await self._advance_tasks(session, run)
-        run = structs.replace(run, next_check_at=self._next_check_at(run))
+        run = structs.replace(run, next_check_at=await self._next_check_at(session, run))
         if self._decision.question is not None:
             if not run.dry_run:
                 await questions.ask(session, run.thread_id, self._decision.question, run_id=run.id, now=run.finished_at)
@@ -227,11 +228,16 @@ class Reaction:
         summary = f"No action passed its checks: {results[0].error}"
         return structs.replace(run, outcome="refused", reason="all_refused", summary=summary)
 
-    def _next_check_at(self, run: RunDetail) -> datetime | None:
+    async def _next_check_at(self, session: Session, run: RunDetail) -> datetime | None:
         """When the decision wants another look; a run-now leaves the schedule alone."""
         seconds = self._decision.next_check
         if seconds is None or run.trigger == "run_now":
             return None
+        inforce = instructions.assemble(
+            await instructions.newest(session), await instructions.own(session, run.thread_id)
+        )
+        if inforce.key != self._seen.instructions.key:
+            return None  # they were changed while it decided: a new task may be due before
         return run.finished_at + timedelta(seconds=min(max(seconds, 0), MOST_INTERVALS * MAX_SECONDS))
 
     async def _advance_tasks(self, session: Session, run: RunDetail) -> None:

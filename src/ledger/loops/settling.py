@@ -97,14 +97,15 @@ class Settling:
         elif is_held:
             after = structs.replace(current, next_due_at=record.held_until)
         elif run.outcome == "failed" and not record.is_final:
-            retry_at = run.finished_at + max(record.wait, backoff(current.attempt, run.id))
+            retry_at = run.finished_at + (record.left_alone or max(record.wait, backoff(current.attempt, run.id)))
             after = structs.replace(current, attempt=current.attempt + 1, next_due_at=retry_at)
         elif run.reason == "moved_on" and run.first_slot and await runs.count_moved_on(session, run) < _MOVED_ON_TRIES:
             after = structs.replace(current, next_due_at=run.finished_at)
         else:
             run, after = await self._agenda.settled(session, current, run)
             if run.outcome == "failed" and after.slot is not None and after.slot <= run.finished_at:
-                # Nothing was read, so what was new still is: not to be asked for time and again.
+                # Nothing was read, so what was new still is: owed as before, and not to be tried time and again.
+                run = structs.replace(run, last_slot=run.first_slot, slots=0)
                 after = structs.replace(after, next_due_at=run.finished_at + timedelta(seconds=_BACKOFF_CAP_SECONDS))
         if not await self._folded(session, current, run):
             await runs.add(session, run)

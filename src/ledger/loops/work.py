@@ -80,6 +80,8 @@ class Record:
         self.run = run
         self.wait = timedelta(0)
         """If it failed: how long to wait at least before it is tried again."""
+        self.left_alone: timedelta | None = None
+        """How long its model is left alone since it failed, if it is: then the turn is tried again just after."""
         self.is_final = False
         """Whether it failed for good."""
         self.held_until: datetime | None = None

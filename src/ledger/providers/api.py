@@ -12,6 +12,6 @@ class ProviderController(Controller):
 
     @get()
     async def list_providers(self, db: Given[Database]) -> list[Provider]:
-        """The models that have been paused at some time; those that are get no calls but probes, and stay owed."""
+        """The models that have failed at some time; those that are paused get no calls but probes."""
         async with db.read() as session:
             return await store.known(session)

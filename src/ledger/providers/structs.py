@@ -4,14 +4,16 @@ from msgspec import Struct
 
 
 class Provider(Struct, frozen=True, kw_only=True):
-    """A model of an endpoint that has been paused once."""
+    """A model of an endpoint that has failed once."""
 
     base_url: str
     model: str
+    failures: int
+    """How many calls have failed in a row, on whatever threads."""
     paused_at: datetime | None
-    """Since when it gets no calls but probes; null: it works."""
+    """Since when it gets no calls but probes; null: it is not paused."""
     why: str
-    """The failure that it was paused for, or the last one of a probe."""
+    """The last failure."""
     probe_at: datetime | None
     """When the next probe may be sent."""
     probes: int

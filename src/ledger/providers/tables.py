@@ -10,6 +10,7 @@ class ProviderRow(Row):
 
     base_url: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
     paused_at: Mapped[datetime | None] = mapped_column(Moment())
     why: Mapped[str] = mapped_column(CleanText())
     probe_at: Mapped[datetime | None] = mapped_column(Moment())

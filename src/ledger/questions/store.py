@@ -9,7 +9,7 @@ from ledger.columns import columns
 from ledger.db import Session, new_id
 from ledger.errors import Conflict, NotFound
 from ledger.paging import Keyset
-from ledger.questions.structs import Question, QuestionStatus
+from ledger.questions.structs import MAX_OPEN, Question, QuestionStatus
 from ledger.questions.tables import QuestionRow
 from ledger.threads import store as threads
 from ledger.threads.structs import Page
@@ -19,9 +19,9 @@ _NEWEST = Keyset(QuestionRow.asked_at, QuestionRow.id)
 
 
 async def ask(session: Session, thread_id: str, text: str, *, run_id: str, now: datetime) -> None:
-    """Ask, unless the same question is open. The thread is locked."""
-    same = QuestionRow.thread_id == thread_id, QuestionRow.question == text, QuestionRow.status == "open"
-    if await session.first(_QUESTION.where(*same), Question) is not None:
+    """Ask, unless the same question is open, or too many others are. The thread is locked."""
+    asked = await newest(session, thread_id, "open", MAX_OPEN)
+    if len(asked) == MAX_OPEN or any(question.question == text.replace("\x00", "") for question in asked):
         return
     question = Question(
         id=new_id(),

@@ -6,6 +6,8 @@ from msgspec import Meta, Struct
 QuestionStatus = Literal["open", "answered", "dismissed"]
 
 MAX_ANSWER = 5_000
+MAX_OPEN = 50
+"""How many questions may be open on a thread; no more are asked then."""
 
 
 class Question(Struct, frozen=True, kw_only=True):

@@ -45,11 +45,15 @@ async def schedule(session: Session, turn: Turn, slot: datetime | None) -> None:
 
 
 async def forget_moves(session: Session, loop: LoopName, thread_id: str | None = None) -> None:
-    """Try slots when they come that a decision wanted to be tried later, on one thread or on all."""
-    moved = TurnRow.attempt == 0, TurnRow.lease_token.is_(None), TurnRow.next_due_at > TurnRow.slot
-    statement = update(TurnRow).where(TurnRow.loop == loop, *moved)
-    statement = statement if thread_id is None else statement.where(TurnRow.thread_id == thread_id)
-    await session.execute(statement.values(next_due_at=TurnRow.slot))
+    """Try slots when they come that were to be tried later though nothing has failed, on one thread or on all.
+
+    Turns that somebody is writing just now are left out: no other order of locks could be kept to.
+    """
+    later = TurnRow.attempt == 0, TurnRow.lease_token.is_(None), TurnRow.next_due_at > TurnRow.slot
+    found = select(TurnRow.thread_id).where(TurnRow.loop == loop, *later)
+    found = found if thread_id is None else found.where(TurnRow.thread_id == thread_id)
+    moved = TurnRow.thread_id.in_(found.with_for_update(skip_locked=True))
+    await session.execute(update(TurnRow).where(TurnRow.loop == loop, moved).values(next_due_at=TurnRow.slot))
 
 
 async def outlook(session: Session, loop: LoopName, *, now: datetime, most: int) -> Outlook:
