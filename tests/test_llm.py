@@ -53,7 +53,7 @@ FAILURES: dict[str, tuple[Mode, str]] = {
     "without choices": (http(200, '{"id": "1"}'), f"{NO_JSON}.*missing required field `choices`"),
     "no choice": (http(200, '{"choices": []}'), "The provider's answer has no choices"),
     "choices of a wrong type": (http(200, '{"choices": "none"}'), f"{NO_JSON}.*Expected `array`"),
-    "content of a wrong type": (stub.completion({"content": 7}), f"{NO_JSON}.*Expected `str . null`"),
+    "content of a wrong type": (stub.completion({"content": 7}), f"{NO_JSON}.*Expected `str . array . null`"),
     "a plain string": (http(200, '"Sure, here you are!"'), f"{NO_JSON}.*Expected `object`, got `str`"),
     "null": (http(200, "null"), f"{NO_JSON}.*Expected `object`, got `null`"),
     "refusal": (says(None, refusal="I will not."), "The model refused: I will not"),
@@ -167,6 +167,19 @@ async def test_numbers_of_tokens_that_cannot_be_are_not_counted(provider: Provid
     provider.mode = stub.completion(message, usage={"prompt_tokens": 10**30, "completion_tokens": -5})
     answer = await llm.complete(REQUEST)
     assert (answer.prompt_tokens, answer.completion_tokens) == (None, None)
+
+
+async def test_an_answer_in_parts_with_odd_usage_is_read_all_the_same(
+    provider: Provider, llm: OpenAICompatible
+) -> None:
+    parts = [{"type": "text", "text": "Ye"}, {"type": "text", "text": "s."}]
+    for usage, tokens in (
+        ({"prompt_tokens": "100", "completion_tokens": "7"}, (100, 7)),
+        ({"prompt_tokens": []}, None),
+    ):
+        provider.mode = stub.completion({"role": "assistant", "content": parts}, usage=dict(usage))
+        answer = await llm.complete(REQUEST)
+        assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("Yes.", *(tokens or (None, None)))
 
 
 async def test_an_answer_without_usage_counts_no_tokens(provider: Provider, llm: OpenAICompatible) -> None:

@@ -198,7 +198,10 @@ async def test_what_is_not_there_is_not_found_and_what_cannot_be_asked_for_is_re
             assert answer.status_code == status
 
 
-async def test_the_same_question_is_not_asked_twice_while_it_is_open(running: Running, model: ScriptedModel) -> None:
+async def test_the_same_question_is_not_asked_twice_while_it_is_open_nor_within_a_day(
+    running: Running, model: ScriptedModel, clock: ManualClock
+) -> None:
+    await running.heartbeat.stop()
     question = await _id_of(running, model, "Which lake?")
     done = await _ask(running, model, "Which lake?")
     assert done["ran_successfully"]
@@ -207,6 +210,10 @@ async def test_the_same_question_is_not_asked_twice_while_it_is_open(running: Ru
     await _ask(running, model, "Which lake?", "other")
     assert await _texts(running) == ["Which lake?"] * 2
     await _dismiss(running, question)
+    clock.advance(timedelta(hours=24) - timedelta(microseconds=1))
+    await _ask(running, model, "Which lake?")
+    assert await _texts(running, "?thread_id=default") == ["Which lake?"]
+    clock.advance(timedelta(microseconds=1))
     await _ask(running, model, "Which lake?")
     assert await _texts(running, "?thread_id=default") == ["Which lake?"] * 2
     assert await _texts(running, "?thread_id=default&status=open") == ["Which lake?"]

@@ -47,8 +47,12 @@ class _ToolCall(Struct):
     function: _Function | None = None
 
 
+class _Part(Struct):
+    text: str = ""
+
+
 class _Message(Struct):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
 
@@ -56,7 +60,8 @@ class _Message(Struct):
     def text(self) -> str:
         """What it says; some models call a tool nobody offered, and say it there."""
         calls = [call.function.arguments for call in self.tool_calls or [] if call.function]
-        return self.content or "\n".join(calls)
+        said = "".join(part.text for part in self.content) if isinstance(self.content, list) else self.content
+        return said or "\n".join(calls)
 
 
 class _Choice(Struct):
@@ -73,7 +78,7 @@ class _Completion(Struct):
     """What is read of a chat completion; the rest of the answer is left alone."""
 
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: msgspec.Raw = msgspec.Raw()
     model: str | None = None
 
 
@@ -243,7 +248,7 @@ def _answer(request: ChatRequest, raw: bytes, latency: timedelta) -> ChatAnswer:
     message = completion.choices[0].message
     if message.refusal:
         raise ModelError(f"The model refused: {message.refusal[:_SHOWN]}", fault="refusal")
-    usage = completion.usage or _Usage()
+    usage = _usage(completion.usage)
     return ChatAnswer(
         text=message.text,
         cut_off=completion.choices[0].finish_reason == "length",
@@ -252,6 +257,14 @@ def _answer(request: ChatRequest, raw: bytes, latency: timedelta) -> ChatAnswer:
         completion_tokens=_count(usage.completion_tokens),
         latency=latency,
     )
+
+
+def _usage(raw: msgspec.Raw) -> _Usage:
+    """What an answer says it has used; nothing, where that cannot be read: it is no reason to drop the answer."""
+    try:
+        return msgspec.json.decode(raw, type=_Usage | None, strict=False) or _Usage()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Usage()
 
 
 def _count(tokens: int | None) -> int | None:

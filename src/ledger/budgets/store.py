@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from msgspec import UNSET, Struct, structs
 from sqlalchemy import delete, insert, select, update
 
-from ledger.budgets.structs import Amounts, Budget, BudgetChange, Limits, Plan
+from ledger.budgets.structs import UNLIMITED, Amounts, Budget, BudgetChange, Limits, Plan
 from ledger.budgets.tables import ServiceSpendingRow, ThreadLimitsRow, ThreadSpendingRow
 from ledger.clock import local_text, zone
 from ledger.columns import columns
@@ -21,6 +21,8 @@ ACTIONS = ("actions",)
 
 _SERVICE_ZONE = "UTC"
 _DIGITS = 9
+_UNLIMITED = -1
+"""What stands in a thread's own limits for no limit, where null is the service's default."""
 _KINDS = tuple(Amounts.__struct_fields__)
 _ZERO = structs.asdict(Amounts())
 
@@ -85,9 +87,8 @@ async def purse(session: Session, thread_id: str, plan: Plan, *, now: datetime) 
     own = await session.first(
         select(*columns(ThreadLimitsRow, Limits)).where(ThreadLimitsRow.thread_id == thread_id), Limits
     )
-    limits = structs.asdict(plan.thread) | {
-        name: value for name, value in structs.asdict(own or Limits()).items() if value is not None
-    }
+    named = {name: value for name, value in structs.asdict(own or Limits()).items() if value is not None}
+    limits = structs.asdict(plan.thread) | {name: None if value < 0 else value for name, value in named.items()}
     day, renews_at = _day(timezone, now)
     spent = await _spent(session, ThreadSpendingRow, {"thread_id": thread_id, "day": day})
     own_budget = Budget(day=day, timezone=timezone, renews_at=renews_at, spent=spent, limits=Limits(**limits))
@@ -135,7 +136,11 @@ async def change_limits(session: Session, thread_id: str, change: BudgetChange) 
     """Change what the request names of a thread's own limits. The thread is locked."""
     where = ThreadLimitsRow.thread_id == thread_id
     own = await session.first(select(*columns(ThreadLimitsRow, Limits)).where(where), Limits)
-    named = {name: value for name, value in structs.asdict(change).items() if value is not UNSET}
+    named = {
+        name: _UNLIMITED if value == UNLIMITED else value
+        for name, value in structs.asdict(change).items()
+        if value is not UNSET
+    }
     await session.execute(delete(ThreadLimitsRow).where(where))
     after = structs.asdict(own or Limits()) | named
     await session.execute(insert(ThreadLimitsRow).values(after | {"thread_id": thread_id}))

@@ -9,6 +9,7 @@ from ledger.variables import Price
 _PER = 1_000_000
 
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+UNLIMITED = "unlimited"
 Cost = Annotated[float, Meta(ge=0, le=1_000_000_000)]
 
 
@@ -53,10 +54,17 @@ class Budget(Struct, frozen=True, kw_only=True):
 class BudgetChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A thread's own limits: an absent field stays as it is, null goes back to the service's default."""
 
-    calls: Count | UnsetType | None = UNSET
-    tokens: Count | UnsetType | None = UNSET
-    actions: Count | UnsetType | None = UNSET
-    cost: Cost | UnsetType | None = UNSET
+    calls: Count | str | UnsetType | None = UNSET
+    """A number, or `unlimited`; the others likewise."""
+    tokens: Count | str | UnsetType | None = UNSET
+    actions: Count | str | UnsetType | None = UNSET
+    cost: Cost | str | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, str) and value != UNLIMITED:
+                raise ValueError(f"`{name}` is {value[:20]!r}: write a number, `{UNLIMITED}`, or null for the default")
 
 
 class Plan(Struct, frozen=True):

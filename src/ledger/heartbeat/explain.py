@@ -17,6 +17,7 @@ from ledger.heartbeat.gather import gather
 from ledger.heartbeat.schedule import next_slot
 from ledger.heartbeat.tasks import Followed
 from ledger.instructions.values import clock_text, schedule_text
+from ledger.providers.structs import Provider
 from ledger.settings import Settings
 from ledger.threads import store as threads
 from ledger.turns import store as turns
@@ -123,7 +124,7 @@ def _summary(found: Found) -> str:
     if turn.leased(found.now):
         return "A heartbeat is under way."
     when = "due now" if found.is_due else f"due {found.local(turn.next_due_at)}"
-    tried = f", after {turn.attempt} failed tries" if turn.attempt else ""
+    tried = f", after {turn.attempt} failed {'try' if turn.attempt == 1 else 'tries'}" if turn.attempt else ""
     return f"The next heartbeat is {when}{tried}. If it ran now, it {would}"
 
 
@@ -135,11 +136,18 @@ def _why(gate: gates.Gate, found: Found) -> str:
     if gate.why or not gate.is_open:
         return gate.why or gates.SENTENCES[gate.reason]
     if gate.reason == "provider_paused":
-        return "The model has not failed of late."
+        return _failures(found.standing.provider)
     if gate.reason == "instructions_empty":
         exist = found.standing.instructions.text is not None
         return "The instructions hold work." if exist else "There are none: it goes by what the thread shows."
     return "It is switched on." if gate.reason == "disabled" else " ".join(_changes(found)) or "A task is due."
+
+
+def _failures(provider: Provider | None) -> str:
+    if provider is None or not provider.failures:
+        return "It is not paused."
+    times = "once" if provider.failures == 1 else f"{provider.failures} times in a row"
+    return f"It is not paused, but has failed {times}: {provider.why}"
 
 
 def _hours(found: Found) -> str:

@@ -205,7 +205,7 @@ def _read(
         if meant is not None:
             return meant
         if answer.cut_off:
-            raise AnswerInvalid(f"{error} It was cut off at `max_tokens`: allow more.") from None
+            raise AnswerInvalid(f"{str(error).rstrip('.')}. It was cut off at `max_tokens`: allow more.") from None
         raise
     return value
 

@@ -1,6 +1,6 @@
 """Questions: asked by heartbeats, answered or dismissed once by a person."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import structs
 from sqlalchemy import insert, select, update
@@ -15,13 +15,16 @@ from ledger.threads import store as threads
 from ledger.threads.structs import Page
 
 _QUESTION = select(*columns(QuestionRow, Question))
+_WINDOW = timedelta(hours=24)
 _NEWEST = Keyset(QuestionRow.asked_at, QuestionRow.id)
 
 
 async def ask(session: Session, thread_id: str, text: str, *, run_id: str, now: datetime) -> None:
-    """Ask, unless the same question is open, or too many others are. The thread is locked."""
-    asked = await newest(session, thread_id, "open", MAX_OPEN)
-    if len(asked) == MAX_OPEN or any(question.question == text.replace("\x00", "") for question in asked):
+    """Ask, unless too many questions are open, or the same one is, or was closed within a day. The thread is locked."""
+    recent = (QuestionRow.status == "open") | (QuestionRow.closed_at > now - _WINDOW)
+    same = QuestionRow.thread_id == thread_id, QuestionRow.question == text, recent
+    is_known = await session.first(_QUESTION.where(*same).limit(1), Question) is not None
+    if is_known or len(await newest(session, thread_id, "open", MAX_OPEN)) == MAX_OPEN:
         return
     question = Question(
         id=new_id(),
