@@ -173,13 +173,12 @@ async def test_an_answer_in_parts_with_odd_usage_is_read_all_the_same(
     provider: Provider, llm: OpenAICompatible
 ) -> None:
     parts = [{"type": "text", "text": "Ye"}, {"type": "text", "text": "s."}]
-    for usage, tokens in (
-        ({"prompt_tokens": "100", "completion_tokens": "7"}, (100, 7)),
-        ({"prompt_tokens": []}, None),
-    ):
-        provider.mode = stub.completion({"role": "assistant", "content": parts}, usage=dict(usage))
+    as_text: dict[str, object] = {"prompt_tokens": "100", "completion_tokens": "7"}
+    useless: dict[str, object] = {"prompt_tokens": {}}
+    for usage, tokens in ((as_text, (100, 7)), (useless, (None, None))):
+        provider.mode = stub.completion({"role": "assistant", "content": parts}, usage=usage)
         answer = await llm.complete(REQUEST)
-        assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("Yes.", *(tokens or (None, None)))
+        assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("Yes.", *tokens)
 
 
 async def test_an_answer_without_usage_counts_no_tokens(provider: Provider, llm: OpenAICompatible) -> None:
