@@ -199,9 +199,9 @@ async def test_a_task_with_a_time_of_day_runs_in_the_first_heartbeat_at_or_after
     await follow(
         running, task("brief", at="09:10", tz="Europe/Paris"), task("weekly", at="13:15", days="tue", interval="1w")
     )
-    await beat(10 * DAY)
+    await beat(9 * DAY)
     found = {(each["name"], run["first_slot"]) for run in await runs(running) for each in run["tasks"]}
-    mornings = {("brief", f"2026-01-{day:02}T08:30:00Z") for day in range(6, 16)}
+    mornings = {("brief", f"2026-01-{day:02}T08:30:00Z") for day in range(6, 15)}
     assert found == mornings | {("weekly", f"2026-01-{day:02}T13:30:00Z") for day in (6, 13)}
 
 
