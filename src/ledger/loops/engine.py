@@ -310,6 +310,7 @@ class Loop:
     async def _put_back(self, turn: Turn, record: Record) -> None:
         try:
             await self._settling.put_back(turn, record)
+            self.wake_up()  # it may be due at once, such as when the loop was started again meanwhile
         except Exception:
             # The lease ends by itself, only later.
             log.exception("[%s_LOOP] Putting back turn %s failed", self.work.label, turn.lease_token)
