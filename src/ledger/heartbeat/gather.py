@@ -85,11 +85,11 @@ async def gather(
     session: Session, thread_id: str, *, agent: str, watermark: int, last_seq: int, may_speak: bool, now: datetime
 ) -> Context:
     """Read the context of messages up to `last_seq`; `watermark` is the newest one the last decision had read."""
-    proposed = [
-        approval
+    by_status: dict[ApprovalStatus, list[Approval]] = {
+        status: await approvals.of_thread(session, thread_id, status, now=now, limit=MAX_PENDING)
         for status in PROPOSALS_BY_STATUS
-        for approval in await approvals.of_thread(session, thread_id, status, now=now, limit=MAX_PENDING)
-    ]
+    }
+    proposed = [approval for found in by_status.values() for approval in found]
     digested = await _digested(session, thread_id, proposed)
     said_last = await messages.newest(session, thread_id, MESSAGES.items)
     mentioned = await comments.open_mentions(session, thread_id, MENTIONS.items + len(proposed))
@@ -107,7 +107,7 @@ async def gather(
         comments=_last(map(_comment, commented), COMMENTS.tokens),
         own_runs=_first(map(_run, await runs.decided(session, thread_id, "heartbeat", RUNS.items)), RUNS.tokens),
         own_questions=await _questions(session, thread_id),
-        own_proposals=await _proposals(session, thread_id, now),
+        own_proposals=_proposals(by_status),
         may_speak=may_speak,
         undigested=await said.count(session, thread_id, after=digested, most=COUNTED),
         learned=await _learned(session, thread_id),
@@ -138,11 +138,10 @@ async def _questions(session: Session, thread_id: str) -> list[OwnQuestion]:
     return shown
 
 
-async def _proposals(session: Session, thread_id: str, now: datetime) -> list[OwnProposal]:
+def _proposals(by_status: dict[ApprovalStatus, list[Approval]]) -> list[OwnProposal]:
     shown: list[OwnProposal] = []
     for status, allowance in PROPOSALS_BY_STATUS.items():
-        found = await approvals.of_thread(session, thread_id, status, now=now, limit=allowance.items)
-        shown += _first(map(_proposal, found), allowance.tokens)
+        shown += _first(map(_proposal, by_status[status][: allowance.items]), allowance.tokens)
     return shown
 
 
