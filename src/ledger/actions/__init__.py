@@ -1,5 +1,6 @@
 """What a heartbeat can do: a closed union. A new action is one struct with `text` and `apply`, and one name here."""
 
+from datetime import datetime
 from typing import Literal, cast
 
 import msgspec
@@ -13,8 +14,9 @@ from ledger.actions.vote import VoteAction
 from ledger.approvals import store as approvals
 from ledger.approvals.structs import LIFETIME, MAX_PENDING, Approval
 from ledger.budgets import store as budgets
-from ledger.budgets.structs import Amounts
+from ledger.budgets.structs import Amounts, Plan
 from ledger.db import Session, new_id
+from ledger.errors import Conflict
 from ledger.runs.structs import ActionResult
 
 Action = PostAction | CommentAction | VoteAction | MessageAction
@@ -109,7 +111,7 @@ async def _propose(session: Session, scene: Scene, action: Action, ordinal: int)
     pending = await approvals.of_thread(session, scene.thread_id, "pending", now=scene.now, limit=MAX_PENDING)
     if len(pending) >= MAX_PENDING:
         raise Refused(f"{MAX_PENDING} actions wait for a person's approval already.")
-    waiting = [proposed(approval) for approval in pending]
+    waiting = [_proposed(approval) for approval in pending]
     if any(_is_same(action, other) for other in waiting):
         raise Refused("Nearly the same waits for a person's approval already.")
     async with session.undone():
@@ -132,7 +134,24 @@ async def _propose(session: Session, scene: Scene, action: Action, ordinal: int)
     return structs.replace(_without_ids(result), success=False, approval_id=approval.id, error=WAITS)
 
 
-def proposed(approval: Approval) -> Action:
+async def approve(session: Session, approval_id: str, *, agent: str, plan: Plan, now: datetime) -> Approval:
+    """Apply an action that waits, checked again. Raises `NotFound`, and `Conflict` where it cannot be applied now."""
+    approval = await approvals.open_to(session, approval_id, now=now)
+    scene = Scene(
+        thread_id=approval.thread_id,
+        run_id=approval.run_id,
+        agent=agent,
+        now=now,
+        plan=plan,
+        may_speak=approval.speaks,
+    )
+    (result,) = await apply(session, scene, [_proposed(approval)], first=approval.ordinal)
+    if result.error is not None:
+        raise Conflict(f"The action cannot be applied now: {result.error}")
+    return await approvals.approve(session, approval, result, now=now)
+
+
+def _proposed(approval: Approval) -> Action:
     """The action that waits for an approval."""
     return msgspec.convert(approval.action, cast("type[Action]", Action))
 

@@ -6,13 +6,11 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from ledger import actions
-from ledger.actions.checks import Scene
 from ledger.approvals import store
 from ledger.approvals.structs import Approval, ApprovalStatus, Rejection
 from ledger.budgets.structs import Plan
 from ledger.clock import Clock
 from ledger.db import Database
-from ledger.errors import Conflict
 from ledger.settings import Settings
 from ledger.threads.store import Wake
 from ledger.threads.structs import Page
@@ -58,22 +56,9 @@ class ApprovalController(Controller):
     ) -> Approval:
         """Apply the action; 409 if it does not wait any more, its target is gone, or the actions budget is spent."""
         del data
-        now = clock.now()
+        agent, plan = settings.agent_name, Plan.of(settings)
         async with db.write() as session:
-            approval = await store.open_to(session, approval_id, now=now)
-            scene = Scene(
-                thread_id=approval.thread_id,
-                run_id=approval.run_id,
-                agent=settings.agent_name,
-                now=now,
-                plan=Plan.of(settings),
-                may_speak=approval.speaks,
-            )
-            action = actions.proposed(approval)
-            (result,) = await actions.apply(session, scene, [action], first=approval.ordinal)
-            if result.error is not None:
-                raise Conflict(f"The action cannot be applied now: {result.error}")
-            return await store.approve(session, approval, result, now=now)
+            return await actions.approve(session, approval_id, agent=agent, plan=plan, now=clock.now())
 
     @post("/{approval_id:str}/reject", status_code=200)
     async def reject(
