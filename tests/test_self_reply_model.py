@@ -18,6 +18,7 @@ from ledger.loops import Loop, Waker
 from ledger.threads import store as threads
 from tests.conftest import START, Opener, Running, on_sqlite
 from tests.scripted import ModelError, Paused, ScriptedModel, Step, act, post, useless
+from tests.toy import eventually
 
 THREAD = "/api/threads/default"
 JOURNAL = f"{THREAD}/journal"
@@ -287,6 +288,11 @@ async def test_two_applications_ask_once_and_answer_once(alone: Running, opened:
     paused = Paused(_reply())
     model.says(paused, _reply("Again."), to="answer")
     async with opened(**ALONE) as other:
+
+        async def has_looked() -> bool:
+            return (await _loop(other).state()).last_pass_at is not None
+
+        await eventually(has_looked)  # else its first pass might take the turn that this test gives to the first one
         comment = await _comment(alone, await _write(alone))
         await _while_it_thinks(alone, paused, _loop(other).run_once)
         await _loop(other).run_once()
