@@ -212,11 +212,25 @@ async def served(app: Ledger, headers: dict[str, str]) -> AsyncGenerator[Running
 
 
 @pytest.fixture(scope="session")
-async def refusing(empty_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Running]:
-    """One application for all tests that only send what it refuses, whatever its database."""
+async def never_written(empty_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Running]:
     settings = settings_for(empty_sqlite, tmp_path_factory.mktemp("refusing"))
     async with in_a_task_of_its_own(served(create_app(settings, clock=ManualClock(START)), {})) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def data_version(never_written: Running) -> Iterator[Callable[[], int]]:
+    """A number that SQLite changes with every write to the file of `never_written`."""
+    with closing(sqlite3.connect(str(never_written.db.url.database))) as connection:
+        yield lambda: connection.execute("PRAGMA data_version").fetchone()[0]
+
+
+@pytest.fixture
+def refusing(never_written: Running, data_version: Callable[[], int]) -> Iterator[Running]:
+    """One application for all tests that only send what it refuses, whatever its database; a write fails the test."""
+    before = data_version()
+    yield never_written
+    assert data_version() == before, "the application that all refusals share was written to: use `running`"
 
 
 @pytest.fixture

@@ -88,11 +88,13 @@ async def test_a_partial_change_changes_only_what_it_names(running: Running) -> 
     assert (await _get(running, CONFIG))["config"] == OTHERS
 
 
-@pytest.mark.parametrize("name", list(DEFAULTS))
-async def test_null_clears_what_was_set(refusing: Running, name: str) -> None:
-    await _set(refusing, CONFIG, OTHERS)
-    assert (await _set(refusing, CONFIG, {name: None}))["config"] == OTHERS | {name: DEFAULTS[name]}
-    assert (await _set(refusing, CONFIG, dict.fromkeys(DEFAULTS)))["config"] == DEFAULTS
+@on_sqlite
+async def test_null_clears_what_was_set(running: Running, subtests: pytest.Subtests) -> None:
+    for name, default in DEFAULTS.items():
+        with subtests.test(name):
+            await _set(running, CONFIG, OTHERS)
+            assert (await _set(running, CONFIG, {name: None}))["config"] == OTHERS | {name: default}
+            assert (await _set(running, CONFIG, dict.fromkeys(DEFAULTS)))["config"] == DEFAULTS
 
 
 @on_sqlite
@@ -162,9 +164,11 @@ async def test_hours_that_never_open_are_reported(running: Running) -> None:
         assert (await _set(running, CONFIG, dict.fromkeys(hours)))["problems"] == []
 
 
-@pytest.mark.parametrize(("start", "end"), [(None, None), (8, None), (0, None), (None, 8), (22, 6), (0, 1)])
-async def test_hours_that_open_are_no_problem(refusing: Running, start: int | None, end: int | None) -> None:
-    assert (await _set(refusing, CONFIG, {"active_hours_start": start, "active_hours_end": end}))["problems"] == []
+@on_sqlite
+async def test_hours_that_open_are_no_problem(running: Running) -> None:
+    for start, end in ((None, None), (8, None), (0, None), (None, 8), (22, 6), (0, 1)):
+        hours = {"active_hours_start": start, "active_hours_end": end}
+        assert (await _set(running, CONFIG, hours))["problems"] == [], hours
 
 
 async def test_run_now_tells_what_was_done(running: Running, model: ScriptedModel, clock: ManualClock) -> None:

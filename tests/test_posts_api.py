@@ -167,32 +167,33 @@ async def test_votes_are_cast_changed_and_taken_back(running: Running) -> None:
     assert (kept["score"], kept["hot"]) == (0, (await _post(running))["hot"])
 
 
-@pytest.mark.parametrize(
-    "body", [{"value": 0}, {"value": 2}, {"value": "1"}, {"value": None}, {}, {"value": 1, "x": 1}]
-)
-async def test_a_vote_is_one_up_or_one_down(refusing: Running, body: Json) -> None:
-    path = f"/api/posts/{(await _post(refusing))['id']}/votes/anna"
-    assert (await refusing.http.put(path, json=body)).status_code == 422
-    assert (await _get(refusing, "/api/posts"))["items"][0]["score"] == 0
+@on_sqlite
+async def test_a_vote_is_one_up_or_one_down(running: Running) -> None:
+    path = f"/api/posts/{(await _post(running))['id']}/votes/anna"
+    for body in ({"value": 0}, {"value": 2}, {"value": "1"}, {"value": None}, {}, {"value": 1, "x": 1}):
+        assert (await running.http.put(path, json=body)).status_code == 422, body
+    assert (await _get(running, "/api/posts"))["items"][0]["score"] == 0
 
 
-@pytest.mark.parametrize("voter", ["%20", "a" * 65, "".join(f"{number:x}" for number in range(3000))])
-async def test_a_voter_is_named_as_an_author_is(refusing: Running, voter: str) -> None:
-    path = f"/api/posts/{(await _post(refusing))['id']}/votes/{voter}"
-    assert (await refusing.http.put(path, json={"value": 1})).status_code == 422
+@on_sqlite
+async def test_a_voter_is_named_as_an_author_is(running: Running) -> None:
+    post_id = (await _post(running))["id"]
+    for voter in ("%20", "a" * 65, "".join(f"{number:x}" for number in range(3000))):
+        assert (await _vote(running, post_id, voter, 1)).status_code == 422, voter
 
 
-@pytest.mark.parametrize("name", ["ledger", "Ledger", "LEDGER", " ledger ", "lEdGeR\n"])
-async def test_nobody_poses_as_the_agent(refusing: Running, name: str) -> None:
-    post_id = (await _post(refusing))["id"]
-    body = {"title": "T", "content": "C", "author": name}
-    assert (await refusing.http.post("/api/posts", json=body)).status_code == 422
-    body = {"content": "C", "author": name}
-    assert (await refusing.http.post(f"/api/posts/{post_id}/comments", json=body)).status_code == 422
-    voter = name.replace(" ", "%20").replace("\n", "%0A")
-    assert (await _vote(refusing, post_id, voter, 1)).status_code == 422
-    assert (await refusing.http.delete(f"/api/posts/{post_id}/votes/{voter}")).status_code == 422
-    kept = await _get(refusing, f"/api/posts/{post_id}")
+@on_sqlite
+async def test_nobody_poses_as_the_agent(running: Running) -> None:
+    post_id = (await _post(running))["id"]
+    for name in ("ledger", "Ledger", "LEDGER", " ledger ", "lEdGeR\n"):
+        body = {"title": "T", "content": "C", "author": name}
+        assert (await running.http.post("/api/posts", json=body)).status_code == 422
+        body = {"content": "C", "author": name}
+        assert (await running.http.post(f"/api/posts/{post_id}/comments", json=body)).status_code == 422
+        voter = name.replace(" ", "%20").replace("\n", "%0A")
+        assert (await _vote(running, post_id, voter, 1)).status_code == 422
+        assert (await running.http.delete(f"/api/posts/{post_id}/votes/{voter}")).status_code == 422
+    kept = await _get(running, f"/api/posts/{post_id}")
     assert (kept["score"], kept["comment_count"]) == (0, 0)
 
 
