@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ledger import schema
-from ledger.app import Ledger, build, create_app, routed
+from ledger.app import Ledger, Role, build, create_app, routed
 from ledger.clock import ManualClock
 from ledger.db import Database
 from ledger.settings import Settings
@@ -30,6 +30,9 @@ from tests.scripted import ScriptedModel
 POSTGRES_URL = os.environ.get("LEDGER_TEST_POSTGRES_URL", "")  # noqa: TID251 - where the tests' own server is
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For tests with many cases in which the database plays no part."""
+
+on_postgres = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+"""For tests of what SQLite does not have."""
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 """A Monday noon: where every test's clock starts."""
@@ -146,16 +149,16 @@ class Running:
 def opened(settings: Settings, clock: ManualClock, model: ScriptedModel) -> Opener:
     """Open the application, as often as a test wants: `async with opened() as running`.
 
-    Keyword arguments change settings; `rules=True` runs without a model. Its loops run, but with the clock standing
-    still they sleep; tests take turns by `run_once()`.
+    Keyword arguments change settings; `rules=True` runs without a model, and `role` says what it does. Its loops run,
+    but with the clock standing still they sleep; tests take turns by `run_once()`.
     """
 
     @asynccontextmanager
-    async def open_app(*, rules: bool = False, **changes: object) -> AsyncGenerator[Running]:
+    async def open_app(*, rules: bool = False, role: Role = "all", **changes: object) -> AsyncGenerator[Running]:
         changed = structs.replace(settings, **changes)
         headers = {"Authorization": f"Bearer {changed.api_token}"} if changed.api_token else {}
         with _routed(changed) as app:
-            app.furnish(build(changed, clock, None if rules else model))
+            app.furnish(build(changed, clock, None if rules else model, role))
             async with served(app, headers) as running:
                 yield running
 
@@ -231,6 +234,15 @@ def refusing(never_written: Running, data_version: Callable[[], int]) -> Iterato
     before = data_version()
     yield never_written
     assert data_version() == before, "the application that all refusals share was written to: use `running`"
+
+
+@pytest.fixture
+async def other_db(db: Database, database_url: str) -> AsyncGenerator[Database]:
+    """The same database as another process has it."""
+    del db
+    database = Database(database_url)
+    yield database
+    await database.close()
 
 
 @pytest.fixture

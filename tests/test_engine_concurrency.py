@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -48,15 +48,6 @@ async def process(db: Database, clock: ManualClock, toy: Toy) -> Process:
     process = Process(db, clock, toy)
     await process.start("a", "b")
     return process
-
-
-@pytest.fixture
-async def other_db(db: Database, database_url: str) -> AsyncGenerator[Database]:
-    """The same database as another process has it."""
-    del db
-    database = Database(database_url)
-    yield database
-    await database.close()
 
 
 async def turn_with(process: Process, toy: Toy, *meanwhile: Meanwhile) -> None:

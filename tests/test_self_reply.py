@@ -1,6 +1,5 @@
 """Self-reply without a model: which entries are answered, when, how often, and what is said to them."""
 
-from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 
 import anyio
@@ -92,15 +91,6 @@ async def shy(db: Database, clock: ManualClock) -> Journal:
     journal = Journal(db, clock, chance=0.0)
     await journal.start("a")
     return journal
-
-
-@pytest.fixture
-async def other_db(db: Database, database_url: str) -> AsyncGenerator[Database]:
-    """The same database as another process has it."""
-    del db
-    database = Database(database_url)
-    yield database
-    await database.close()
 
 
 async def test_an_own_entry_is_answered_one_interval_after_it_was_written(journal: Journal, clock: ManualClock) -> None:

@@ -156,7 +156,11 @@ class Process:
         self.db = db
         self.clock = clock
         self.places = Places(places)
-        self.loops = tuple(Loop(work, db, clock, self.places, turn_limit=TURN_LIMIT, tick=TICK) for work in works)
+        self.hints: list[str] = []
+        self.loops = tuple(
+            Loop(work, db, clock, self.places, turn_limit=TURN_LIMIT, lease=LEASE, tick=TICK, hint=self.hints.append)
+            for work in works
+        )
         self.loop = self.loops[0]
         self._wake = Waker(self.loops)
 

@@ -15,7 +15,7 @@ import uvicorn
 from sqlalchemy.exc import DBAPIError
 
 from ledger import __version__, commands, schema
-from ledger.app import Ledger, create_app, prepare_schema
+from ledger.app import Ledger, Role, create_app, prepare_schema
 from ledger.db import Database
 from ledger.errors import LedgerError
 from ledger.settings import Settings, load
@@ -76,7 +76,9 @@ class Server(uvicorn.Server):
 
 def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
-    overrides = {name: str(value) for name in ("host", "port") if (value := getattr(parsed, name, None)) is not None}
+    overrides = {
+        name: str(value) for name in ("host", "port", "work_port") if (value := getattr(parsed, name, None)) is not None
+    }
     try:
         settings, warnings = load(overrides=overrides)
     except SettingError as error:
@@ -96,8 +98,10 @@ def main(arguments: list[str] | None = None) -> int:
             return 0 if _succeeds(commands.explain(settings, parsed), settings) else 1
         case "simulate":
             return 0 if _succeeds(commands.simulated(settings, parsed), settings) else 1
+        case "work":
+            return _serve(settings, "loops")
         case _:
-            return _serve(settings)
+            return _serve(settings, "all" if parsed.loops else "api")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,6 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     serve = names.add_parser("serve", help="run the API and the loops")
     serve.add_argument("--host", help="address to listen on (CRT_HOST, 127.0.0.1)")
     serve.add_argument("--port", help="port to listen on (CRT_PORT, 8000)")
+    serve.add_argument("--no-loops", dest="loops", action="store_false", help="leave the loops to `ledger work`")
+    work = names.add_parser("work", help="run the loops; over HTTP it tells its health, and nothing else")
+    work.add_argument("--host", help="address to tell it on (CRT_HOST, 127.0.0.1)")
+    work.add_argument("--port", dest="work_port", metavar="PORT", help="port to tell it on (CRT_WORK_PORT, 8001)")
     names.add_parser("migrate", help="bring the database up to date")
     explain = names.add_parser("explain", help="say why the next heartbeat of a thread will act, or will not")
     explain.add_argument("thread", metavar="THREAD")
@@ -148,14 +156,15 @@ def _succeeds(work: Coroutine[Any, Any, None], settings: Settings) -> bool:
     return False
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, role: Role) -> int:
     if not _succeeds(prepare_schema(settings), settings):
         return 1
-    app = create_app(settings)
+    app = create_app(settings, role=role)
+    port = settings.work_port if role == "loops" else settings.port
     config = uvicorn.Config(
         app,
         host=settings.host,
-        port=settings.port,
+        port=port,
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -166,9 +175,9 @@ def _serve(settings: Settings) -> int:
     server = Server(config, app, patience=settings.stop_grace_seconds + _SECONDS_TO_ANSWER)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:  # before the loops start, so that nothing happens where the port is taken
-        listening = socket.create_server((settings.host, settings.port), family=family)
+        listening = socket.create_server((settings.host, port), family=family)
     except OSError as error:
-        sys.stderr.write(f"ledger: Cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
+        sys.stderr.write(f"ledger: Cannot listen on {settings.host}:{port}: {error.strerror}\n")
         return 1
     server.run(sockets=[listening])
     gc.freeze()  # the interpreter's last collection would walk all modules for a quarter of a second

@@ -1,10 +1,10 @@
 """The one place where the parts meet: the application, its lifespan, its error table, its OpenAPI schema."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio
 from anyio.abc import TaskStatus
@@ -28,6 +28,7 @@ from ledger.door import Door
 from ledger.errors import Unavailable
 from ledger.heartbeat.api import InstructionsController
 from ledger.heartbeat.explain import Explainer
+from ledger.hints import Hints
 from ledger.instructions.file import File
 from ledger.journal.api import JournalController
 from ledger.llm import LLM
@@ -48,6 +49,9 @@ from ledger.wire import Given, StrictRequest, answer_problem
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
+Role = Literal["all", "api", "loops"]
+"""What a process does: both, or one of the two; with the loops alone it serves nothing but its health."""
+
 log = logging.getLogger(__name__)
 
 
@@ -66,10 +70,10 @@ class HealthController(Controller):
         return Health("live")
 
     @get("/ready")
-    async def is_ready(self, loops: Given[Loops], db: Given[Database]) -> Health:
+    async def is_ready(self, loops: Given[Loops], db: Given[Database], role: Given[Role]) -> Health:
         """Whether the database answers and every loop that should run here looks for due turns; 503 if not."""
         await db.ping()
-        stale = [loop.name for loop in loops.values() if await loop.is_stale()]
+        stale = [loop.name for loop in loops.values() if role != "api" and await loop.is_stale()]
         if stale:
             raise Unavailable(f"No recent pass of: {', '.join(stale)}.")
         return Health("ready")
@@ -78,9 +82,11 @@ class HealthController(Controller):
 class Parts(NamedTuple):
     """What the application is made of. Controllers are handed the parts they name."""
 
+    role: Role
     settings: Settings
     db: Database
     clock: Clock
+    hints: Hints
     llm: LLM | None
     file: File
     loops: tuple[Loop, Loop, Loop, Loop]
@@ -113,52 +119,64 @@ class Ledger(Litestar):
         await self._door(scope, receive, send)
 
 
-def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | None = None) -> Ledger:
+def create_app(settings: Settings, *, clock: Clock | None = None, llm: LLM | None = None, role: Role = "all") -> Ledger:
     """Build the application. A clock or model that is handed in is used as it is."""
-    app = routed(settings)
-    app.furnish(build(settings, clock, llm))
+    app = routed(settings, role)
+    app.furnish(build(settings, clock, llm, role))
     return app
 
 
-def routed(settings: Settings) -> Ledger:
+def routed(settings: Settings, role: Role = "all") -> Ledger:
     """The application without its parts: of the settings, its routes depend on `cors_origins` alone."""
+    controllers: list[type[Controller]] = [
+        ThreadController,
+        HeartbeatController,
+        InstructionsController,
+        LoopController,
+        MindController,
+        JournalController,
+        PostController,
+        ApprovalController,
+        QuestionController,
+        BudgetController,
+        ProviderController,
+        RunController,
+    ]
     return Ledger(
-        route_handlers=[
-            ThreadController,
-            HeartbeatController,
-            InstructionsController,
-            LoopController,
-            MindController,
-            JournalController,
-            PostController,
-            ApprovalController,
-            QuestionController,
-            BudgetController,
-            ProviderController,
-            RunController,
-            HealthController,
-        ],
+        route_handlers=[HealthController, *(controllers if role != "loops" else [])],
         dependencies={name: _provide(name) for name in Parts._fields},
         lifespan=[_lifespan],
         request_class=StrictRequest,
         exception_handlers={HTTPException: answer_problem, Exception: answer_problem},
         request_max_body_size=MAX_BODY_BYTES,
         cors_config=_cors(settings),
-        openapi_config=OpenAPIConfig(
-            title="Ledger", version=__version__, path="/docs", render_plugins=[DocsPage()], create_examples=False
-        ),
+        openapi_config=_docs() if role != "loops" else None,
         logging_config=None,
     )
 
 
-def build(settings: Settings, clock: Clock | None, llm: LLM | None) -> Parts:
+def build(settings: Settings, clock: Clock | None, llm: LLM | None, role: Role = "all") -> Parts:
     db = Database(settings.database_url)
     clock = clock or (SystemClock() if db.is_sqlite else ServerClock())
     llm = llm or _provider(settings, clock)
     file = File(settings.heartbeat_md, db, clock)
-    loops = build_loops(settings, db, clock, llm, file)
+    hints = Hints(db, clock, tick=timedelta(seconds=settings.tick_seconds))
+    loops = build_loops(settings, db, clock, llm, file, hint=hints.send)
     explainer = Explainer.of(settings, db, clock, has_provider=llm is not None)
-    return Parts(settings, db, clock, llm, file, loops, Tasks(), Waker(loops), explainer, anyio.Event())
+    return Parts(
+        role=role,
+        settings=settings,
+        db=db,
+        clock=clock,
+        hints=hints,
+        llm=llm,
+        file=file,
+        loops=loops,
+        tasks=Tasks(),
+        wake=Waker(loops),
+        explainer=explainer,
+        stopping=anyio.Event(),
+    )
 
 
 @asynccontextmanager
@@ -172,7 +190,7 @@ async def _lifespan(app: Litestar) -> AsyncGenerator[None]:
         await _prepare_rows(db, clock, parts.loops, parts.wake)
         await parts.file.follow()
         log.info("Database %s; decisions by %s", db.name, _decider(parts.settings, parts.llm))
-        async with anyio.create_task_group() as group:
+        async with parts.hints.exchanged(_heard_by(parts.loops)), anyio.create_task_group() as group:
             await group.start(_run_loops, parts)
             if isinstance(clock, ServerClock):
                 group.start_soon(_keep_time, parts.settings, clock, db, stopping)
@@ -206,7 +224,7 @@ async def _run_loops(parts: Parts, *, task_status: TaskStatus[None]) -> None:
     grace = timedelta(seconds=parts.settings.stop_grace_seconds)
     async with anyio.create_task_group() as group:
         parts.tasks.open(group)
-        for loop in parts.loops:
+        for loop in parts.loops if parts.role != "api" else ():
             group.start_soon(loop.run)
         task_status.started()
         await parts.stopping.wait()
@@ -217,6 +235,17 @@ async def _run_loops(parts: Parts, *, task_status: TaskStatus[None]) -> None:
                 for part in (*parts.loops, parts.tasks):
                     draining.start_soon(part.drain, parts.clock, until)
         group.cancel_scope.cancel()
+
+
+def _heard_by(loops: tuple[Loop, ...]) -> Callable[[str], None]:
+    """Have the loop that a hint names look for due turns."""
+    wake_ups = {loop.name: loop.wake_up for loop in loops}
+
+    def hear(key: str) -> None:
+        if wake_up := wake_ups.get(key):
+            wake_up()
+
+    return hear
 
 
 async def _keep_time(settings: Settings, clock: ServerClock, db: Database, stopping: anyio.Event) -> None:
@@ -244,6 +273,12 @@ def _decider(settings: Settings, llm: LLM | None) -> str:
     if llm is None:
         return "rules"
     return f"model {settings.llm_model}" if settings.llm_model else "rules, and by a model on threads that name one"
+
+
+def _docs() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Ledger", version=__version__, path="/docs", render_plugins=[DocsPage()], create_examples=False
+    )
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

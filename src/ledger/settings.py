@@ -21,6 +21,7 @@ _REMOVED = {"CRT_HEARTBEAT_ENABLED": "CRT_HEARTBEAT_LOOP_ENABLED"}
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8000
+    work_port: int = 8001
     database_url: str = "sqlite+aiosqlite:///ledger.db"
     api_token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_seconds: int = 1800
     concurrency: int = 8
     turn_seconds: float = 120.0
+    lease_margin_seconds: float = 30.0
     tick_seconds: float = 5.0
     stop_grace_seconds: float = 0.0
     llm_base_url: str | None = None
@@ -90,7 +92,7 @@ def load(
         if not text and (fallback := _FALLBACKS.get(name)):
             name, text = fallback, environ.get(fallback, "")
         if overrides and variable.field in overrides:
-            name, text = f"--{variable.field}", overrides[variable.field]
+            name, text = f"--{variable.field.removeprefix('work_')}", overrides[variable.field]
         if text:
             values[variable.field] = _read(variable, name, text)
     settings = Settings(**values)

@@ -173,6 +173,7 @@ _COST = _unlimited(_number(0, 1_000_000_000))
 VARIABLES = (
     Variable("CRT_HOST", "host", _text, "Address to listen on; other than loopback only with `CRT_API_TOKEN`."),
     Variable("CRT_PORT", "port", _whole(0, 65_535), "Port to listen on; 0 takes a free one."),
+    Variable("CRT_WORK_PORT", "work_port", _whole(0, 65_535), "Port on which `ledger work` tells its health."),
     Variable("CRT_DATABASE_URL", "database_url", _database, "SQLite file, or `postgresql+asyncpg://…`."),
     Variable("CRT_API_TOKEN", "api_token", _text, "Bearer token that every request but `/health/live` must carry."),
     Variable("CRT_ALLOWED_HOSTS", "allowed_hosts", _hosts, "Further host names requests may name, comma-separated."),
@@ -202,6 +203,12 @@ VARIABLES = (
     Variable("CRT_HEARTBEAT_LOOP_SECONDS", "heartbeat_seconds", _INTERVAL, "Its default interval."),
     Variable("CRT_CONCURRENCY", "concurrency", _whole(2, 1_000), "Turns at once in this process."),
     Variable("CRT_TURN_SECONDS", "turn_seconds", _seconds(0.1, 3_600), "Deadline of a turn, model call included."),
+    Variable(
+        "CRT_LEASE_MARGIN_SECONDS",
+        "lease_margin_seconds",
+        _seconds(1, 3_600),
+        "How much longer than that a turn is left to its process, before another takes it over.",
+    ),
     Variable("CRT_TICK_SECONDS", "tick_seconds", _seconds(0.1, 60), "How late another process's write is noticed."),
     Variable(
         "CRT_STOP_GRACE_SECONDS", "stop_grace_seconds", _seconds(0, 600), "How long running turns get at shutdown."

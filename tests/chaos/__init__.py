@@ -68,8 +68,10 @@ async def started(
 
 
 @asynccontextmanager
-async def serving(*, directory: Path, python: str = sys.executable, **variables: str) -> AsyncGenerator[Service]:
-    """`ledger serve` on a free port, once it listens."""
-    async with started("serve", "--port", "0", directory=directory, python=python, **variables) as service:
+async def serving(
+    *options: str, command: str = "serve", directory: Path, python: str = sys.executable, **variables: str
+) -> AsyncGenerator[Service]:
+    """`ledger serve` or `ledger work` on a free port, once it listens."""
+    async with started(command, "--port", "0", *options, directory=directory, python=python, **variables) as service:
         service.url = (await service.line(r"Listening on (http://127\.0\.0\.1:\d+)"))[1]
         yield service

@@ -1,5 +1,6 @@
 """The four loops: what they do (`Work`), the one body that runs them (`Loop`), and how they come together."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from ledger.budgets.structs import Plan
@@ -23,12 +24,26 @@ from ledger.settings import Settings
 __all__ = ["Loop", "Waker", "build_loops"]
 
 
+def _tell_nobody(key: str) -> None:
+    del key
+
+
 def build_loops(
-    settings: Settings, db: Database, clock: Clock, llm: LLM | None, file: File
+    settings: Settings,
+    db: Database,
+    clock: Clock,
+    llm: LLM | None,
+    file: File,
+    *,
+    hint: Callable[[str], None] = _tell_nobody,
 ) -> tuple[Loop, Loop, Loop, Loop]:
-    """Reflection, personality, self-reply and heartbeat, in this order."""
+    """Reflection, personality, self-reply and heartbeat, in this order.
+
+    `hint` gets the name of a loop that has something to do, for other processes.
+    """
     places = Places(settings.concurrency)
     limit, tick = timedelta(seconds=settings.turn_seconds), timedelta(seconds=settings.tick_seconds)
+    lease = limit + timedelta(seconds=settings.lease_margin_seconds)
     loops: list[Loop] = []
     plan = Plan.of(settings)
     breaker = Breaker(db, clock, settings.provider_url, lease=limit)
@@ -43,7 +58,7 @@ def build_loops(
     )
 
     def loop(work: Work) -> Loop:
-        return Loop(work, db, clock, places, turn_limit=limit, tick=tick)
+        return Loop(work, db, clock, places, turn_limit=limit, lease=lease, tick=tick, hint=hint)
 
     reflection = Reflection(
         means, enabled=settings.reflection_enabled, every=timedelta(seconds=settings.reflection_seconds)

@@ -1,7 +1,7 @@
 """The one loop body: find what is due, claim it, act, settle. It knows no loop by name."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import anyio
@@ -20,9 +20,6 @@ from ledger.threads import store as threads
 from ledger.turns import store as turns
 from ledger.turns.structs import LoopName, LoopState, Turn
 
-LEASE_MARGIN = timedelta(seconds=30)
-"""How much longer than a turn's deadline its lease is."""
-
 log = logging.getLogger(__name__)
 
 
@@ -30,15 +27,29 @@ class Loop:
     """One loop on all threads."""
 
     def __init__(
-        self, work: Work, db: Database, clock: Clock, places: Places, *, turn_limit: timedelta, tick: timedelta
+        self,
+        work: Work,
+        db: Database,
+        clock: Clock,
+        places: Places,
+        *,
+        turn_limit: timedelta,
+        lease: timedelta,
+        tick: timedelta,
+        hint: Callable[[str], None],
     ) -> None:
-        """`turn_limit` bounds all a turn does; `tick` is how late another process's writes are noticed."""
+        """`turn_limit` bounds all a turn does, and `lease`, which is longer, how long it is left to its process.
+
+        `tick` is how late another process's writes are noticed; `hint` has others notice sooner, where that works.
+        """
         self.work = work
         self._db = db
         self._clock = clock
         self._places = places
         self._turn_limit = turn_limit
+        self._lease = lease
         self._tick = tick
+        self._hint = hint
         self._woken = anyio.Event()
         self._turn_ended = anyio.Event()
         self._running: set[anyio.CancelScope] = set()
@@ -70,13 +81,14 @@ class Loop:
         """Have the loop run, in all processes, also after restarts."""
         async with self._db.write() as session:
             await turns.set_wanted(session, self.name, wanted=True)
-            session.after_commit(self.wake_up)
+            session.after_commit(self._wake_all)
 
     async def stop(self) -> None:
         """Have the loop run nowhere; turns under way are cancelled and stay owed."""
         async with self._db.write() as session:
             await turns.set_wanted(session, self.name, wanted=False)
             session.after_commit(self.cancel_turns)
+            session.after_commit(self._wake_all)
 
     async def state(self) -> LoopState:
         async with self._db.read() as session:
@@ -159,7 +171,7 @@ class Loop:
     async def reschedule(self, session: Session, thread_id: str, turn: Turn | None) -> None:
         """Set when the thread is due next, after a write that may change it. The thread is locked."""
         if await self._agenda.reschedule(session, thread_id, turn):
-            session.after_commit(self.wake_up)
+            session.after_commit(self._wake_all)
 
     async def configure(
         self,
@@ -171,12 +183,17 @@ class Loop:
     ) -> None:
         """Switch the loop on or off for a thread, or change its interval (None: the default). The thread is locked."""
         if await self._agenda.configure(session, thread_id, enabled=enabled, every_seconds=every_seconds):
-            session.after_commit(self.wake_up)
+            session.after_commit(self._wake_all)
 
     def cancel_turns(self) -> None:
         """Cancel the turns under way that nobody asked for by hand; each is put back."""
         for scope in self._running:
             scope.cancel()
+
+    def _wake_all(self) -> None:
+        """Look for due turns at once, here and in other processes."""
+        self.wake_up()
+        self._hint(self.name)
 
     async def _pass(self, tasks: TaskGroup, now: datetime) -> datetime:
         """Claim what is due and start the turns; returns the moment of the next pass, `now` if there may be more."""
@@ -216,9 +233,8 @@ class Loop:
         self._runs = wanted
 
     async def _claim(self, limit: int, now: datetime) -> list[Turn]:
-        until = now + self._turn_limit + LEASE_MARGIN
         async with self._db.write() as session:
-            return await turns.claim(session, self.name, now=now, until=until, limit=limit)
+            return await turns.claim(session, self.name, now=now, until=now + self._lease, limit=limit)
 
     async def _claim_one(self, thread_id: str) -> Turn:
         now = self._clock.now()
@@ -226,7 +242,7 @@ class Loop:
             await threads.lock_existing(session, thread_id)
             turn = await turns.get(session, self.name, thread_id)
             turn = turn or await turns.create(session, self.name, thread_id, now=now)
-            claimed = await turns.claim_one(session, turn, now=now, until=now + self._turn_limit + LEASE_MARGIN)
+            claimed = await turns.claim_one(session, turn, now=now, until=now + self._lease)
         if claimed is None:
             raise Conflict(_under_way(self.name, thread_id))
         return claimed
@@ -310,7 +326,7 @@ class Loop:
     async def _put_back(self, turn: Turn, record: Record) -> None:
         try:
             await self._settling.put_back(turn, record)
-            self.wake_up()  # it may be due at once, such as when the loop was started again meanwhile
+            self._wake_all()  # it may be due at once, for another process if this one ends
         except Exception:
             # The lease ends by itself, only later.
             log.exception("[%s_LOOP] Putting back turn %s failed", self.work.label, turn.lease_token)
