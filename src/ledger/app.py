@@ -40,6 +40,7 @@ from ledger.mind.api import MindController
 from ledger.posts.api import PostController
 from ledger.providers.api import ProviderController
 from ledger.questions.api import QuestionController
+from ledger.retention import Retention
 from ledger.runs.api import RunController
 from ledger.settings import Settings
 from ledger.threads import store as threads
@@ -91,6 +92,7 @@ class Parts(NamedTuple):
     file: File
     loops: tuple[Loop, Loop, Loop, Loop]
     tasks: Tasks
+    retention: Retention
     wake: Waker
     explainer: Explainer
     stopping: anyio.Event
@@ -173,6 +175,7 @@ def build(settings: Settings, clock: Clock | None, llm: LLM | None, role: Role =
         file=file,
         loops=loops,
         tasks=Tasks(),
+        retention=Retention(settings, db, clock),
         wake=Waker(loops),
         explainer=explainer,
         stopping=anyio.Event(),
@@ -194,6 +197,8 @@ async def _lifespan(app: Litestar) -> AsyncGenerator[None]:
             await group.start(_run_loops, parts)
             if isinstance(clock, ServerClock):
                 group.start_soon(_keep_time, parts.settings, clock, db, stopping)
+            if parts.role != "api":
+                group.start_soon(parts.retention.run, stopping)
             yield
             stopping.set()
     finally:

@@ -56,6 +56,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     service_tokens_per_day: int | None = None
     service_actions_per_day: int | None = None
     service_cost_per_day: float | None = None
+    keep_prompts_days: float | None = 30.0
+    keep_prompts: int | None = None
+    keep_runs_days: float | None = 400.0
+    keep_runs: int | None = None
     log_level: LogLevel = "info"
 
     @property

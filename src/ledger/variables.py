@@ -169,6 +169,7 @@ def _level(value: str) -> str:
 
 _INTERVAL = _whole(1, 604_800)
 _COUNT = _unlimited(_whole(0, 1_000_000_000_000))
+_KEPT = _unlimited(_whole(1, 1_000_000_000))
 _COST = _unlimited(_number(0, 1_000_000_000))
 VARIABLES = (
     Variable("CRT_HOST", "host", _text, "Address to listen on; other than loopback only with `CRT_API_TOKEN`."),
@@ -225,5 +226,19 @@ VARIABLES = (
     Variable("CRT_SERVICE_TOKENS_PER_DAY", "service_tokens_per_day", _COUNT, "Tokens of these calls."),
     Variable("CRT_SERVICE_ACTIONS_PER_DAY", "service_actions_per_day", _COUNT, "What the agent may do on all threads."),
     Variable("CRT_SERVICE_COST_PER_DAY", "service_cost_per_day", _COST, "What all calls may cost."),
+    Variable(
+        "CRT_KEEP_PROMPTS_DAYS",
+        "keep_prompts_days",
+        _unlimited(_number(0, 36_500, "a number of days")),
+        "How long prompts, answers and contexts of runs are kept.",
+    ),
+    Variable("CRT_KEEP_PROMPTS", "keep_prompts", _KEPT, "And of how many runs, the newest."),
+    Variable(
+        "CRT_KEEP_RUNS_DAYS",
+        "keep_runs_days",
+        _unlimited(_number(2, 36_500, "a number of days")),
+        "How long runs are kept, and closed questions, approvals and days of budgets.",
+    ),
+    Variable("CRT_KEEP_RUNS", "keep_runs", _KEPT, "And how many runs in all, the newest."),
     Variable("CRT_LOG_LEVEL", "log_level", _level, "`debug`, `info`, `warning` or `error`."),
 )

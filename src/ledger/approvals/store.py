@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, case, func, insert, select, update
+from sqlalchemy import ColumnElement, case, delete, func, insert, select, update
 
 from ledger.approvals.structs import Approval, ApprovalStatus
 from ledger.approvals.tables import ApprovalRow
@@ -86,6 +86,14 @@ async def _close(session: Session, closed: Approval) -> Approval:
     kept = {"status": closed.status, "note": closed.note, "result": closed.result, "closed_at": closed.closed_at}
     await session.execute(update(ApprovalRow).where(ApprovalRow.id == closed.id).values(kept))
     return closed
+
+
+async def forget(session: Session, *, before: datetime, now: datetime, limit: int) -> int:
+    """Delete some that were proposed before a moment and wait no more, the oldest first; answers how many."""
+    waits = (ApprovalRow.status == "pending") & (ApprovalRow.expires_at > now)
+    old = select(ApprovalRow.id).where(ApprovalRow.proposed_at < before, ~waits).order_by(ApprovalRow.proposed_at)
+    some = ApprovalRow.id.in_(old.limit(limit).with_for_update(skip_locked=True))
+    return (await session.execute(delete(ApprovalRow).where(some))).rowcount
 
 
 def _select(now: datetime) -> AnySelect:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from msgspec import UNSET, Struct, structs
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, tuple_, update
 
 from ledger.budgets.structs import UNLIMITED, Amounts, Budget, BudgetChange, Limits, Plan
 from ledger.budgets.tables import ServiceSpendingRow, ThreadLimitsRow, ThreadSpendingRow
@@ -65,6 +65,16 @@ class Purse(Struct, frozen=True):
             most = budget.limits.actions
             if most is not None and budget.spent.actions + count > most:
                 raise _spent_of(budget, whose, "actions")
+
+
+async def forget(session: Session, *, before: date, limit: int) -> int:
+    """Delete what some days before this one have used; answers of how many days of threads."""
+    day = before.isoformat()
+    await session.execute(delete(ServiceSpendingRow).where(ServiceSpendingRow.day < day))
+    key = tuple_(ThreadSpendingRow.thread_id, ThreadSpendingRow.day)
+    old = select(ThreadSpendingRow.thread_id, ThreadSpendingRow.day).where(ThreadSpendingRow.day < day)
+    some = key.in_(old.limit(limit).with_for_update(skip_locked=True))
+    return (await session.execute(delete(ThreadSpendingRow).where(some))).rowcount
 
 
 def _of(most: int | None) -> str:

@@ -1,4 +1,4 @@
-from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.columns import Row
@@ -18,6 +18,7 @@ class ThreadLimitsRow(Row):
 
 class ThreadSpendingRow(Row):
     __tablename__ = "thread_spending"
+    __table_args__ = (Index("ix_thread_spending_day", "day"),)
 
     thread_id: Mapped[str] = mapped_column(ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[str] = mapped_column(primary_key=True)

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from msgspec import structs
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from ledger.columns import columns
 from ledger.db import Session, new_id
@@ -92,3 +92,10 @@ async def _close(
     values = {"status": status, "answer": text, "closed_at": now}
     await session.execute(update(QuestionRow).where(QuestionRow.id == question_id).values(values))
     return structs.replace(question, status=status, answer=text, closed_at=now)
+
+
+async def forget(session: Session, *, before: datetime, limit: int) -> int:
+    """Delete some that were asked before a moment and are closed, the oldest first; answers how many."""
+    old = select(QuestionRow.id).where(QuestionRow.asked_at < before, QuestionRow.status != "open")
+    some = old.order_by(QuestionRow.asked_at).limit(limit).with_for_update(skip_locked=True)
+    return (await session.execute(delete(QuestionRow).where(QuestionRow.id.in_(some)))).rowcount

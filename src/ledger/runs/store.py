@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from ledger.columns import columns
 from ledger.db import Session
@@ -17,6 +17,8 @@ from ledger.turns.structs import LoopName
 
 _RUN = select(*columns(RunRow, Run))
 _NEWEST = Keyset(RunRow.started_at, RunRow.id)
+_DETAILS = ("instructions", "context", "prompt", "raw_answer")
+"""What is long, and holds what people wrote."""
 
 
 async def add(session: Session, run: RunDetail) -> None:
@@ -90,6 +92,26 @@ async def count_moved_on(session: Session, owed: RunDetail) -> int:
 async def seen_seq(session: Session, run_id: str) -> int:
     """The newest message that a run had read; 0 if the run is unknown."""
     return await session.scalar(select(RunRow.seen_seq).where(RunRow.id == run_id)) or 0
+
+
+async def nth_newest(session: Session, n: int) -> datetime | None:
+    """When the n-th newest run started; None if there are fewer."""
+    return await session.scalar(select(RunRow.started_at).order_by(RunRow.started_at.desc()).offset(n - 1).limit(1))
+
+
+async def strip(session: Session, *, before: datetime, limit: int) -> int:
+    """Empty the details of some runs that started before a moment, the oldest first; answers of how many."""
+    detailed = RunRow.context.is_not(None) | RunRow.prompt.is_not(None)
+    old = select(RunRow.id).where(detailed, RunRow.started_at < before).order_by(RunRow.started_at)
+    some = RunRow.id.in_(old.limit(limit).with_for_update(skip_locked=True))
+    return (await session.execute(update(RunRow).where(some).values(dict.fromkeys(_DETAILS)))).rowcount
+
+
+async def forget(session: Session, *, before: datetime, limit: int) -> int:
+    """Delete some runs that ended before a moment, the oldest first; answers how many."""
+    old = select(RunRow.id).where(RunRow.started_at < before, RunRow.finished_at < before).order_by(RunRow.started_at)
+    some = RunRow.id.in_(old.limit(limit).with_for_update(skip_locked=True))
+    return (await session.execute(delete(RunRow).where(some))).rowcount
 
 
 def _decided(thread_id: str, loop: LoopName) -> Sequence[ColumnElement[bool]]:

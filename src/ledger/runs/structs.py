@@ -107,7 +107,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 class RunDetail(Run, frozen=True, kw_only=True):
-    """A run with everything that led to it."""
+    """A run with everything that led to it; prompts, answers, instructions and context are null once it is old."""
 
     instructions: str | None = None
     """The HEARTBEAT.md it followed."""

@@ -1,12 +1,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.columns import CleanText, Json, Moment, Row
 from ledger.runs.structs import ActionResult, Outcome, Reason, TaskResult, Trigger
 from ledger.turns.structs import DecidedBy, LoopName
+
+_DETAILED = "context IS NOT NULL OR prompt IS NOT NULL"
 
 
 class RunRow(Row):
@@ -14,6 +16,7 @@ class RunRow(Row):
     __table_args__ = (
         Index("ix_runs_started", "started_at", "id"),
         Index("ix_runs_thread", "thread_id", "loop", "started_at", "id"),
+        Index("ix_runs_detailed", "started_at", sqlite_where=text(_DETAILED), postgresql_where=text(_DETAILED)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
