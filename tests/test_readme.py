@@ -17,7 +17,7 @@ def test_the_table_tells_a_settings_default_and_meaning(variable: Variable) -> N
     default = getattr(Settings(), variable.field)
     if isinstance(default, bool):
         shown = f"`{str(default).lower()}`"
-    elif default is None and variable.field.endswith("_per_day"):
+    elif default is None and (variable.field.endswith("_per_day") or variable.field.startswith("keep_")):
         shown = "`unlimited`"
     elif default is None or default in ((), {}):
         shown = "none"

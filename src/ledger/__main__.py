@@ -16,7 +16,9 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger import __version__, commands, schema
 from ledger.app import Ledger, Role, create_app, prepare_schema
+from ledger.backup import backup
 from ledger.db import Database
+from ledger.doctor import doctor
 from ledger.errors import LedgerError
 from ledger.settings import Settings, load
 from ledger.variables import SettingError
@@ -94,14 +96,19 @@ def main(arguments: list[str] | None = None) -> int:
     match parsed.command:
         case "migrate":
             return _migrate(settings)
-        case "explain":
-            return 0 if _succeeds(commands.explain(settings, parsed), settings) else 1
-        case "simulate":
-            return 0 if _succeeds(commands.simulated(settings, parsed), settings) else 1
         case "work":
             return _serve(settings, "loops")
-        case _:
+        case "serve":
             return _serve(settings, "all" if parsed.loops else "api")
+        case "explain":
+            work = commands.explain(settings, parsed)
+        case "simulate":
+            work = commands.simulated(settings, parsed)
+        case "doctor":
+            work = doctor(settings)
+        case _:
+            work = backup(settings, parsed)
+    return 0 if _succeeds(work, settings) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--days", type=_days, default=7.0, help="how many days, at most 366 (7)")
     simulate.add_argument("--thread", action="append", default=[], help="a thread; may be repeated (all)")
     simulate.add_argument("--instructions", metavar="FILE", help="follow this file in place of the one in force")
+    names.add_parser("doctor", help="look at all that Ledger stands on, and say what is wrong; nothing is changed")
+    backup_to = names.add_parser("backup", help="copy the SQLite database into a new file, also while Ledger runs")
+    backup_to.add_argument("file", metavar="FILE")
     return parser
 
 
@@ -151,6 +161,11 @@ def _succeeds(work: Coroutine[Any, Any, None], settings: Settings) -> bool:
     except (DBAPIError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         sys.stderr.write(f"ledger: The database {Database(settings.database_url).name} cannot be used: {cause}\n")
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"ledger: {error.name} is not installed. For PostgreSQL: pip install 'ledger[postgres]'.\n")
+    except KeyboardInterrupt:
+        work.close()  # it may not have begun
+        sys.stderr.write("ledger: Stopped.\n")
     else:
         return True
     return False

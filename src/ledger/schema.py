@@ -51,9 +51,14 @@ async def verify(url: str) -> None:
         current = await connection.run_sync(_revision)
     if current == head():
         return
-    if current is not None and current not in {script.revision for script in _scripts().walk_revisions()}:
-        raise SchemaError(_newer(current))
+    if current is not None and not is_known(current):
+        raise SchemaError(newer(current))
     raise SchemaError("The database is not up to date: run `ledger migrate` first.")
+
+
+def is_known(revision: str) -> bool:
+    """Whether a revision is one of the program's, and not a newer one's."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
 
 
 @cache
@@ -103,7 +108,7 @@ def _migrate(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise SchemaError(_newer(str(_revision(connection)))) from error
+        raise SchemaError(newer(str(_revision(connection)))) from error
     if connection.dialect.name == "sqlite" and (
         broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     ):
@@ -113,7 +118,8 @@ def _migrate(connection: Connection) -> None:
     connection.commit()
 
 
-def _newer(revision: str) -> str:
+def newer(revision: str) -> str:
+    """What to say of a revision that is not known."""
     return (
         f"The database has the revision {revision}, which this program does not know: it is newer. Upgrade the program."
     )

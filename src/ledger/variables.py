@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 from sqlalchemy.engine import make_url
@@ -156,8 +157,13 @@ def _agent(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    if not value.strip().startswith(("http://", "https://")):
-        raise SettingError("write an address that starts with http:// or https://")
+    try:
+        parts = urlsplit(value.strip())
+        is_address = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise SettingError("write an address that starts with http:// or https://, such as http://127.0.0.1:11434/v1")
     return value.strip()
 
 
