@@ -58,6 +58,9 @@ class Silent:
             latency=timedelta(0),
         )
 
+    async def open(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

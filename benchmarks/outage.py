@@ -57,6 +57,9 @@ class Provider:
             text=DECISION, model=request.model, prompt_tokens=100, completion_tokens=20, latency=timedelta(0)
         )
 
+    async def open(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

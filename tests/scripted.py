@@ -83,6 +83,9 @@ class ScriptedModel:
             text=text, model=request.model, prompt_tokens=100, completion_tokens=20, latency=timedelta(seconds=1)
         )
 
+    async def open(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

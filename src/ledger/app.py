@@ -229,9 +229,12 @@ async def _run_loops(parts: Parts, *, task_status: TaskStatus[None]) -> None:
     grace = timedelta(seconds=parts.settings.stop_grace_seconds)
     async with anyio.create_task_group() as group:
         parts.tasks.open(group)
-        for loop in parts.loops if parts.role != "api" else ():
-            group.start_soon(loop.run)
         task_status.started()
+        if parts.role != "api":
+            if parts.llm is not None:
+                await parts.llm.open()
+            for loop in parts.loops:
+                group.start_soon(loop.run)
         await parts.stopping.wait()
         parts.tasks.close()
         if grace:

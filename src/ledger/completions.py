@@ -162,6 +162,9 @@ class OpenAICompatible:
         """What a provider said, without the key: some quote the one that they refuse."""
         return said.replace(self._api_key, "…") if len(self._api_key) >= _SECRET else said
 
+    async def open(self) -> None:
+        await self._connected()
+
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()

@@ -4,12 +4,14 @@ SQLite has one writer connection, whose transactions are `BEGIN IMMEDIATE`, and 
 PostgreSQL has one pool for both. Stores get a `Session`, which is one transaction, and never commit.
 """
 
+import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -26,8 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import DBAPIError, NotSupportedError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -37,17 +39,34 @@ from ledger.paging import AnySelect
 from ledger.sqlite import connect as connect_sqlite
 
 TRANSACTION_SECONDS = 5.0
-"""What one transaction may take before it is rolled back."""
+"""What one transaction may take before it is rolled back, and how long one waits for a connection to be free."""
 
 _BUSY_MILLISECONDS = 4_000
 _POSTGRES_CONNECTIONS = 10
 
-UNREACHABLE = (DBAPIError, OSError, TimeoutError)
-"""What is raised when the database cannot be reached or used just now."""
+_FULL = (sqlite3.SQLITE_FULL, "53100")
+"""SQLite's code and PostgreSQL's state for a disk that is full."""
+
+_STATEMENTS_FAULT = "22"
+"""The class of PostgreSQL's errors that a statement's values are to blame for."""
+
+UNREACHABLE = (OperationalError, ProgrammingError, NotSupportedError, OSError, TimeoutError)
+"""What is raised when the database or its schema cannot be reached or used just now.
+
+Not among them: values that it refuses to keep, and damage to what it has kept.
+"""
 
 T = TypeVar("T")
 
 _inside: ContextVar[bool] = ContextVar("inside_transaction", default=False)
+
+log = logging.getLogger(__name__)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the database, or the disk it is on, has no room for what was to be written."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlite_errorcode", getattr(cause, "sqlstate", None)) in _FULL
 
 
 def new_id() -> str:
@@ -61,46 +80,46 @@ def outside_transaction(what: str) -> None:
         raise RuntimeError(f"{what} inside a database transaction")
 
 
+def returning(statement: Update, columns: Sequence[InstrumentedAttribute[Any]]) -> AnySelect:
+    """An update that gives the rows it changed, read as a select's."""
+    return cast("AnySelect", statement.returning(*columns))  # pyright: ignore[reportUnknownMemberType] - untyped
+
+
 class Session:
-    """One transaction."""
+    """One transaction.
+
+    To build a statement takes as long as to run it. Those of every turn are built once, where their store is loaded,
+    with `bindparam` for what differs, and get that as `parameters`.
+    """
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self._afterwards: list[Callable[[], object]] = []
 
     async def execute(
-        self, statement: Executable, parameters: Sequence[dict[str, Any]] | None = None
+        self, statement: Executable, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None
     ) -> CursorResult[Any]:
         return await self._connection.execute(statement, parameters)
 
-    async def all(self, statement: AnySelect, into: type[T]) -> list[T]:
+    async def all(self, statement: AnySelect, into: type[T], **parameters: object) -> list[T]:
         """The rows as structs; the statement's columns are named as their fields."""
-        rows = (await self._connection.execute(statement)).mappings()
+        rows = (await self._connection.execute(statement, parameters)).mappings()
         return [into(**cast("dict[str, Any]", row)) for row in rows]
 
-    async def first(self, statement: AnySelect, into: type[T]) -> T | None:
-        row = (await self._connection.execute(statement)).mappings().first()
+    async def first(self, statement: AnySelect, into: type[T], **parameters: object) -> T | None:
+        row = (await self._connection.execute(statement, parameters)).mappings().first()
         return None if row is None else into(**cast("dict[str, Any]", row))
 
-    async def scalar(self, statement: Select[T]) -> T | None:
-        return (await self._connection.execute(statement)).scalar()
+    async def scalar(self, statement: Select[T], **parameters: object) -> T | None:
+        return (await self._connection.execute(statement, parameters)).scalar()
 
-    async def scalars(self, statement: Select[T]) -> Sequence[T]:
-        return (await self._connection.execute(statement)).scalars().all()
-
-    async def returning(
-        self, statement: Update, columns: Sequence[InstrumentedAttribute[Any]], into: type[T]
-    ) -> list[T]:
-        """Run an update and have the rows it changed as structs."""
-        changed = cast("Executable", statement.returning(*columns))  # pyright: ignore[reportUnknownMemberType] - untyped
-        rows = (await self._connection.execute(changed)).mappings()
-        return [into(**cast("dict[str, Any]", row)) for row in rows]
+    async def scalars(self, statement: Select[T], **parameters: object) -> Sequence[T]:
+        return (await self._connection.execute(statement, parameters)).scalars().all()
 
     async def insert_missing(self, row: type[Row], values: dict[str, Any]) -> bool:
         """Insert a row unless its key is there already, also when another process inserts it just now."""
-        sqlite = self._connection.dialect.name == "sqlite"
-        statement = sqlite_insert(row).values(values) if sqlite else postgresql_insert(row).values(values)
-        return (await self._connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
+        statement = _insert_missing(row, self._connection.dialect.name)
+        return (await self._connection.execute(statement, values)).rowcount == 1
 
     @asynccontextmanager
     async def undone(self) -> AsyncGenerator[None]:
@@ -120,6 +139,12 @@ class Session:
             call()
 
 
+@cache
+def _insert_missing(row: type[Row], dialect: str) -> Executable:
+    insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
+    return insert(row).on_conflict_do_nothing()
+
+
 class Database:
     """Where everything is kept. `url` is a SQLAlchemy URL for aiosqlite or asyncpg."""
 
@@ -127,30 +152,27 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self._writer, self._reader = _sqlite_engine(url, writes=True), _sqlite_engine(url, writes=False)
-            self._write_places, self._read_places = anyio.Semaphore(1), anyio.Semaphore(1)
+            self._writer = _Pool(_sqlite_engine(url, writes=True))
+            self._reader = _Pool(_sqlite_engine(url, writes=False))
         else:
-            self._writer = self._reader = create_async_engine(
-                url, pool_size=_POSTGRES_CONNECTIONS, max_overflow=0, pool_pre_ping=True
-            )
-            self._write_places = self._read_places = anyio.Semaphore(_POSTGRES_CONNECTIONS)
+            self._writer = self._reader = _Pool(_postgresql_engine(url), _POSTGRES_CONNECTIONS)
 
     @property
     def name(self) -> str:
-        """The database without its password, for logs and people."""
-        return self.url.render_as_string(hide_password=True)
+        """The database without its password, for logs and people; options, which may hold one, are left out."""
+        return self.url.set(query={}).render_as_string(hide_password=True)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Session]:
         """A transaction that may write; an exception inside rolls it back."""
-        async with self._write_places, _transaction(self._writer) as session:
+        async with self._writer.transaction() as session:
             yield session
         session.committed()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Session]:
         """A transaction that only reads."""
-        async with self._read_places, _transaction(self._reader) as session:
+        async with self._reader.transaction() as session:
             yield session
 
     async def server_time(self) -> datetime:
@@ -165,28 +187,100 @@ class Database:
 
     async def close(self) -> None:
         with anyio.CancelScope(shield=True):
-            await self._writer.dispose()
-            await self._reader.dispose()
+            await self._writer.close()
+            await self._reader.close()
 
 
-@asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncGenerator[Session]:
-    # Cancelling a task amid a transaction would leave its connection locked; so it is shielded, and short.
-    outside_transaction("another transaction")
-    with anyio.CancelScope(shield=True):
-        connection = await engine.connect()
+class _Pool:
+    """The connections of one engine, and the transactions on them."""
+
+    def __init__(self, engine: AsyncEngine, size: int = 1) -> None:
+        self._engine = engine
+        self._places = anyio.Semaphore(size)
+        self._is_lost = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Session]:
+        outside_transaction("another transaction")
+        with self._watched():
+            with _limited():
+                await self._places.acquire()
+            try:
+                # Cancelling a task amid a transaction would leave its connection locked; so it is shielded, and short.
+                with _limited(shield=True):
+                    async with self._connected() as connection, connection.begin():
+                        yield Session(connection)
+            finally:
+                self._places.release()
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[AsyncConnection]:
+        connection = await self._engine.connect()
         token = _inside.set(True)
         try:
-            with anyio.fail_after(TRANSACTION_SECONDS):
-                await connection.begin()
-                yield Session(connection)
-                await connection.commit()
-        except BaseException:
-            await connection.rollback()
+            yield connection
+        except (*UNREACHABLE, anyio.get_cancelled_exc_class()):
+            # Nobody knows what state it is in. Ended, it has nothing open and nothing locked.
+            with anyio.CancelScope(shield=True):
+                await connection.invalidate()
             raise
         finally:
             _inside.reset(token)
             await connection.close()
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
+        """Log once that the database cannot be used, and once that it can be again."""
+        try:
+            yield
+        except UNREACHABLE as error:
+            if isinstance(error, DBAPIError):
+                error.statement = error.code = None  # whoever logs it every tick needs its own words alone, on one line
+            if not self._is_lost:
+                log.warning("The database cannot be used: %s", error)
+            self._is_lost = True
+            raise
+        if self._is_lost:
+            log.info("The database can be used again")
+        self._is_lost = False
+
+
+def _limited(*, shield: bool = False) -> AbstractContextManager[object]:
+    reason = f"it did not answer within {TRANSACTION_SECONDS:g} s"
+    return anyio.fail_after(TRANSACTION_SECONDS, shield=shield, reason=reason)
+
+
+def _postgresql_engine(url: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url, pool_size=_POSTGRES_CONNECTIONS, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+    )
+
+    def connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # What a process holds that has lost its network amid a transaction must not stay locked for hours.
+        cursor = connection.cursor()
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {2_000 * TRANSACTION_SECONDS:.0f}")
+        cursor.close()
+        connection.commit()
+
+    def close(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The polite way waits for the server, which may be gone.
+        cast("Any", connection).driver_connection.terminate()
+
+    def named(context: ExceptionContext) -> Exception | None:
+        # The adapter gives lost connections, and most of what the server says, no class that tells what they are.
+        error, cause = context.sqlalchemy_exception, context.original_exception
+        is_statements = str(getattr(cause, "sqlstate", "")).startswith(_STATEMENTS_FAULT)
+        if context.is_pre_ping or not (context.is_disconnect or (type(error) is DBAPIError and not is_statements)):
+            return None
+        return OperationalError(context.statement, context.parameters, cause, hide_parameters=True)
+
+    event.listen(engine.sync_engine, "connect", connect)
+    event.listen(engine.sync_engine, "close", close)
+    event.listen(engine.sync_engine, "handle_error", named)
+    return engine
 
 
 def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
@@ -197,6 +291,7 @@ def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
         pool_size=1,
         max_overflow=0,
         pool_reset_on_return=None,  # every transaction ends by itself
+        hide_parameters=True,
     )
 
     def connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

@@ -11,7 +11,8 @@ LedgerError
 ├── NotJson       415  a body that is not JSON
 ├── Misdirected   421  the Host header names another server
 ├── Invalid       422  readable, but not what the operation takes
-└── Unavailable   503  the server is stopping, or its database cannot be reached
+├── Unavailable   503  the server is stopping, or its database cannot be reached
+└── Full          507  the disk, or the database on it, has no room
 """
 
 from typing import ClassVar
@@ -87,3 +88,7 @@ class Invalid(LedgerError):
 
 class Unavailable(LedgerError):
     status, title = 503, "Service Unavailable"
+
+
+class Full(LedgerError):
+    status, title = 507, "Insufficient Storage"

@@ -79,6 +79,10 @@ class LLM(Protocol):
         """One answer to one request. Raises `ModelError`."""
         ...
 
+    async def open(self) -> None:
+        """Load what calls need, so that no turn's time is spent on it."""
+        ...
+
     async def close(self) -> None: ...
 
 

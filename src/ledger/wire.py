@@ -10,8 +10,8 @@ from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
-from ledger.db import UNREACHABLE
-from ledger.errors import Invalid, LedgerError, Malformed, NotFound, Problem, TooLarge, Unavailable
+from ledger.db import UNREACHABLE, is_full
+from ledger.errors import Full, Invalid, LedgerError, Malformed, NotFound, Problem, TooLarge, Unavailable
 
 T = TypeVar("T")
 
@@ -87,8 +87,9 @@ def _as_ledger_error(error: Exception) -> LedgerError | None:
             return NotFound(detail) if in_path else Invalid(detail or error.detail)
         case HTTPException() if error.status_code < 500:  # noqa: PLR2004
             return _http_error(error)
-        case _ if isinstance(error, UNREACHABLE):
-            log.warning("The database cannot be used: %s", error)
+        case _ if is_full(error):
+            return Full("The database, or the disk it is on, is full: make room, and try again. Nothing was changed.")
+        case _ if isinstance(error, UNREACHABLE):  # which the database has logged
             return Unavailable("The database cannot be used just now: try again.")
         case _:
             return None

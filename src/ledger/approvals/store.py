@@ -3,29 +3,41 @@
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from ledger.approvals.structs import Approval, ApprovalStatus
 from ledger.approvals.tables import ApprovalRow
 from ledger.columns import columns
 from ledger.db import Session
 from ledger.errors import Conflict, NotFound
-from ledger.paging import AnySelect, Keyset
+from ledger.paging import Keyset
 from ledger.runs.structs import ActionResult
 from ledger.threads import store as threads
 from ledger.threads.structs import Page
 
 _STORED = [column for column in columns(ApprovalRow, Approval) if column.key != "status"]
+_IS_OVER = (ApprovalRow.status == "pending") & (ApprovalRow.expires_at <= bindparam("now"))
+_STATUS = case((_IS_OVER, "expired"), else_=ApprovalRow.status)
+_APPROVAL = select(*_STORED, _STATUS.label("status"))
 _NEWEST = Keyset(ApprovalRow.proposed_at, ApprovalRow.id)
+
+_ONE = _APPROVAL.where(ApprovalRow.id == bindparam("approval_id"))
+_NEW = insert(ApprovalRow)
+_STANDING = _APPROVAL.where(
+    ApprovalRow.thread_id == bindparam("thread_id"),
+    _STATUS == bindparam("wanted"),  # noqa: SIM300 - a column
+)
+_CHANGED_AT = func.coalesce(ApprovalRow.closed_at, ApprovalRow.proposed_at)
+_LAST_CHANGED = _STANDING.order_by(_CHANGED_AT.desc(), ApprovalRow.ordinal, ApprovalRow.id).limit(bindparam("most"))
 
 
 async def add(session: Session, approval: Approval) -> None:
     """Have an action wait. The thread is locked."""
-    await session.execute(insert(ApprovalRow).values(structs.asdict(approval)))
+    await session.execute(_NEW, structs.asdict(approval))
 
 
 async def get(session: Session, approval_id: str, *, now: datetime) -> Approval:
-    approval = await session.first(_select(now).where(ApprovalRow.id == approval_id), Approval)
+    approval = await session.first(_ONE, Approval, approval_id=approval_id, now=now)
     if approval is None:
         raise NotFound(f"There is no approval {approval_id!r}.")
     return approval
@@ -41,21 +53,20 @@ async def page(
     status: ApprovalStatus | None = None,
 ) -> Page[Approval]:
     """Approvals, the newest first."""
-    statement = _select(now)
+    statement = _APPROVAL
     if thread_id is not None:
         statement = statement.where(ApprovalRow.thread_id == thread_id)
     if status is not None:
-        statement = statement.where(_status(now) == status)
-    return Page(*_NEWEST.cut(await session.all(_NEWEST.select(statement, limit, cursor), Approval), limit))
+        statement = statement.where(_STATUS == status)  # noqa: SIM300 - a column
+    found = await session.all(_NEWEST.select(statement, limit, cursor), Approval, now=now)
+    return Page(*_NEWEST.cut(found, limit))
 
 
 async def of_thread(
     session: Session, thread_id: str, status: ApprovalStatus, *, now: datetime, limit: int
 ) -> list[Approval]:
     """A thread's approvals that stand so: those that were closed last, or proposed last, first."""
-    changed = func.coalesce(ApprovalRow.closed_at, ApprovalRow.proposed_at).desc()
-    statement = _select(now).where(ApprovalRow.thread_id == thread_id, _status(now) == status)
-    return await session.all(statement.order_by(changed, ApprovalRow.ordinal, ApprovalRow.id).limit(limit), Approval)
+    return await session.all(_LAST_CHANGED, Approval, thread_id=thread_id, wanted=status, now=now, most=limit)
 
 
 async def open_to(session: Session, approval_id: str, *, now: datetime) -> Approval:
@@ -94,12 +105,3 @@ async def forget(session: Session, *, before: datetime, now: datetime, limit: in
     old = select(ApprovalRow.id).where(ApprovalRow.proposed_at < before, ~waits).order_by(ApprovalRow.proposed_at)
     some = ApprovalRow.id.in_(old.limit(limit).with_for_update(skip_locked=True))
     return (await session.execute(delete(ApprovalRow).where(some))).rowcount
-
-
-def _select(now: datetime) -> AnySelect:
-    return select(*_STORED, _status(now).label("status"))
-
-
-def _status(now: datetime) -> ColumnElement[str]:
-    is_over = (ApprovalRow.status == "pending") & (ApprovalRow.expires_at <= now)
-    return case((is_over, "expired"), else_=ApprovalRow.status)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from msgspec import UNSET, Struct, structs
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, insert, select, tuple_, update
 
 from ledger.budgets.structs import UNLIMITED, Amounts, Budget, BudgetChange, Limits, Plan
 from ledger.budgets.tables import ServiceSpendingRow, ThreadLimitsRow, ThreadSpendingRow
@@ -27,6 +27,18 @@ _KINDS = tuple(Amounts.__struct_fields__)
 _ZERO = structs.asdict(Amounts())
 
 Spending = type[ThreadSpendingRow] | type[ServiceSpendingRow]
+_KEYS: dict[Spending, tuple[str, ...]] = {ThreadSpendingRow: ("thread_id", "day"), ServiceSpendingRow: ("day",)}
+_SPENT = {
+    row: select(*columns(row, Amounts)).where(*(getattr(row, name) == bindparam(name) for name in key))
+    for row, key in _KEYS.items()
+}
+_ADDED = {
+    row: update(row)
+    .where(*(getattr(row, name) == bindparam(f"of_{name}") for name in key))
+    .values({name: getattr(row, name) + bindparam(f"more_{name}") for name in _KINDS})
+    for row, key in _KEYS.items()
+}
+_OWN_LIMITS = select(*columns(ThreadLimitsRow, Limits)).where(ThreadLimitsRow.thread_id == bindparam("thread_id"))
 
 
 class Spent(Exception):
@@ -94,9 +106,7 @@ def _spent_of(budget: Budget, whose: str, name: str) -> Spent:
 async def purse(session: Session, thread_id: str, plan: Plan, *, now: datetime) -> Purse:
     """Raises `NotFound` for an unknown thread."""
     timezone = (await threads.get(session, thread_id)).timezone
-    own = await session.first(
-        select(*columns(ThreadLimitsRow, Limits)).where(ThreadLimitsRow.thread_id == thread_id), Limits
-    )
+    own = await session.first(_OWN_LIMITS, Limits, thread_id=thread_id)
     named = {name: value for name, value in structs.asdict(own or Limits()).items() if value is not None}
     limits = structs.asdict(plan.thread) | {name: None if value < 0 else value for name, value in named.items()}
     day, renews_at = _day(timezone, now)
@@ -144,14 +154,13 @@ async def add(session: Session, purse: Purse, amounts: Amounts) -> None:
 
 async def change_limits(session: Session, thread_id: str, change: BudgetChange) -> None:
     """Change what the request names of a thread's own limits. The thread is locked."""
-    where = ThreadLimitsRow.thread_id == thread_id
-    own = await session.first(select(*columns(ThreadLimitsRow, Limits)).where(where), Limits)
+    own = await session.first(_OWN_LIMITS, Limits, thread_id=thread_id)
     named = {
         name: _UNLIMITED if value == UNLIMITED else value
         for name, value in structs.asdict(change).items()
         if value is not UNSET
     }
-    await session.execute(delete(ThreadLimitsRow).where(where))
+    await session.execute(delete(ThreadLimitsRow).where(ThreadLimitsRow.thread_id == thread_id))
     after = structs.asdict(own or Limits()) | named
     await session.execute(insert(ThreadLimitsRow).values(after | {"thread_id": thread_id}))
 
@@ -163,15 +172,16 @@ def _day(timezone: str, now: datetime) -> tuple[str, datetime]:
 
 
 async def _spent(session: Session, row: Spending, key: Mapping[str, str]) -> Amounts:
-    found = await session.first(select(*columns(row, Amounts)).filter_by(**key), Amounts) or Amounts()
+    found = await session.first(_SPENT[row], Amounts, **key) or Amounts()
     # What is given back of a sum of floats leaves some dust, of which a limit of 0 must not be made.
     return structs.replace(found, cost=max(0.0, round(found.cost, _DIGITS)))
 
 
 async def _add(session: Session, row: Spending, key: Mapping[str, str], amounts: Amounts) -> None:
-    await session.insert_missing(row, {**_ZERO, **key})
-    values = {name: getattr(row, name) + getattr(amounts, name) for name in _KINDS}
-    await session.execute(update(row).filter_by(**key).values(values))
+    more = {f"more_{name}": getattr(amounts, name) for name in _KINDS}
+    more |= {f"of_{name}": value for name, value in key.items()}
+    while (await session.execute(_ADDED[row], more)).rowcount == 0:
+        await session.insert_missing(row, {**_ZERO, **key})
 
 
 def _less(spent: Amounts, amounts: Amounts) -> Amounts:

@@ -1,7 +1,7 @@
 """A thread's heartbeat configuration: partial changes in, one whole value out."""
 
 from msgspec import UNSET, UnsetType, structs
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from ledger.approvals.structs import Policy
 from ledger.clock import known_timezone
@@ -15,6 +15,7 @@ from ledger.instructions.values import clock_text
 from ledger.turns.structs import Turn
 
 _STORED = columns(ConfigRow, Config)
+_OF_THREAD = select(*_STORED).where(ConfigRow.thread_id == bindparam("thread_id"))
 
 
 async def of_thread(session: Session, thread_id: str, turn: Turn | None, default_seconds: int) -> Config:
@@ -71,7 +72,7 @@ def wanted_interval(change: ConfigChange) -> int | UnsetType | None:
 
 
 async def _stored(session: Session, thread_id: str) -> Config:
-    return await session.first(select(*_STORED).where(ConfigRow.thread_id == thread_id), Config) or Config()
+    return await session.first(_OF_THREAD, Config, thread_id=thread_id) or Config()
 
 
 def _named(change: ConfigChange) -> dict[str, object]:

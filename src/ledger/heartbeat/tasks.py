@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from msgspec import Struct, structs
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from ledger.columns import columns
 from ledger.db import Session
@@ -54,8 +54,11 @@ class Followed(NamedTuple):
     series: Series
 
 
+_KNOWN = select(*columns(TaskRow, Series)).where(TaskRow.thread_id == bindparam("thread_id"))
+
+
 async def known(session: Session, thread_id: str) -> list[Series]:
-    return await session.all(select(*columns(TaskRow, Series)).where(TaskRow.thread_id == thread_id), Series)
+    return await session.all(_KNOWN, Series, thread_id=thread_id)
 
 
 async def keep(session: Session, thread_id: str, series: Iterable[Series], *, names: set[str]) -> None:

@@ -1,7 +1,7 @@
 """Profiles: a revision for everything learned, pinned or taken back."""
 
 from msgspec import structs
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from ledger.columns import columns
 from ledger.db import Session
@@ -12,13 +12,16 @@ from ledger.paging import Keyset
 from ledger.threads.structs import Page
 
 _PROFILE = select(*columns(ProfileRow, Profile))
+_OF_THREAD = ProfileRow.thread_id == bindparam("thread_id")
+_CURRENT = _PROFILE.where(_OF_THREAD).order_by(ProfileRow.revision.desc()).limit(1)
+_WORDS = select(ProfileRow.words).where(_OF_THREAD, ProfileRow.revision == bindparam("number"))
+_NEW = insert(ProfileRow)
 _NEWEST = Keyset(ProfileRow.revision)
 
 
 async def current(session: Session, thread_id: str) -> Profile:
     """The newest revision; an empty one, numbered 0, before the first."""
-    newest = _PROFILE.where(ProfileRow.thread_id == thread_id).order_by(ProfileRow.revision.desc())
-    found = await session.first(newest.limit(1), Profile)
+    found = await session.first(_CURRENT, Profile, thread_id=thread_id)
     return found or Profile(thread_id=thread_id, revision=0, words=Words())
 
 
@@ -32,12 +35,11 @@ async def revision(session: Session, thread_id: str, number: int) -> Profile:
 
 async def words(session: Session, thread_id: str, number: int) -> Words:
     """The words of one revision; none known before the first."""
-    statement = select(ProfileRow.words).where(ProfileRow.thread_id == thread_id, ProfileRow.revision == number)
-    return await session.scalar(statement) or Words()
+    return await session.scalar(_WORDS, thread_id=thread_id, number=number) or Words()
 
 
 async def add(session: Session, profile: Profile) -> None:
-    await session.execute(insert(ProfileRow).values(structs.asdict(profile)))
+    await session.execute(_NEW, structs.asdict(profile))
 
 
 async def page(session: Session, thread_id: str, *, limit: int, cursor: str | None = None) -> Page[Profile]:

@@ -3,7 +3,7 @@
 import hashlib
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, insert, select
+from sqlalchemy import bindparam, delete, exists, func, insert, select
 
 from ledger.columns import columns
 from ledger.db import Session
@@ -19,6 +19,8 @@ MAX_BYTES = 64 * 1024
 _MOST_VERSIONS = 2**31
 
 _VERSION = select(*columns(InstructionsRow, Version))
+_IN_FORCE = _VERSION.order_by(InstructionsRow.version.desc()).limit(1)
+_OWN = select(*columns(OwnRow, Own)).where(OwnRow.thread_id == bindparam("thread_id"))
 _SUMMARY = select(
     InstructionsRow.version,
     InstructionsRow.saved_at,
@@ -39,7 +41,7 @@ def check(content: str) -> None:
 
 async def newest(session: Session) -> Version | None:
     """The shared version in force; None while there never was a file, which is not the same as an empty one."""
-    return await session.first(_VERSION.order_by(InstructionsRow.version.desc()).limit(1), Version)
+    return await session.first(_IN_FORCE, Version)
 
 
 async def get(session: Session, version: int) -> Version:
@@ -88,7 +90,7 @@ async def own(session: Session, thread_id: str) -> Own | None:
 
 async def _newest_own(session: Session, thread_id: str) -> Own | None:
     """Also what was deleted: its number is never given again."""
-    return await session.first(select(*columns(OwnRow, Own)).where(OwnRow.thread_id == thread_id), Own)
+    return await session.first(_OWN, Own, thread_id=thread_id)
 
 
 async def save_own(

@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 
 from msgspec import Struct, structs
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import bindparam, exists, func, insert, select, update
 
 from ledger.columns import columns
 from ledger.db import Session, new_id
@@ -20,6 +20,19 @@ STEPS = 3
 _ENTRY = select(*columns(EntryRow, Entry))
 _NEWEST = Keyset(EntryRow.seq)
 _MOST_IN_TREES = 5_000
+
+_OF_THREAD = EntryRow.thread_id == bindparam("thread_id")
+_ONE = _ENTRY.where(_OF_THREAD, EntryRow.id == bindparam("entry_id"))
+_NEWEST_ENTRIES = _ENTRY.where(_OF_THREAD).order_by(EntryRow.seq.desc()).limit(bindparam("most"))
+_IS_ANY_WAITING = select(exists().where(_OF_THREAD, EntryRow.waits))
+_OLDEST_WAITING = (
+    _ENTRY.where(_OF_THREAD, EntryRow.waits, EntryRow.origin == bindparam("origin"), EntryRow.seq > bindparam("after"))
+    .order_by(EntryRow.seq)
+    .limit(1)
+)
+_IS_WRITTEN = select(exists().where(_OF_THREAD, EntryRow.digest == bindparam("digest")))
+_LAST_SEQ = select(func.max(EntryRow.seq)).where(_OF_THREAD)
+_NEW = insert(EntryRow)
 
 
 class Pen(Struct, frozen=True):
@@ -113,8 +126,7 @@ def is_chosen(digest: str, chance: float) -> bool:
 
 
 async def get(session: Session, thread_id: str, entry_id: str) -> Entry:
-    where = (EntryRow.id == entry_id, EntryRow.thread_id == thread_id)
-    entry = await session.first(_ENTRY.where(*where), Entry)
+    entry = await session.first(_ONE, Entry, thread_id=thread_id, entry_id=entry_id)
     if entry is None:
         raise NotFound(f"There is no entry {entry_id!r} in the journal of thread {thread_id!r}.")
     return entry
@@ -141,7 +153,7 @@ async def under(session: Session, roots: list[str]) -> list[Entry]:
 
 async def newest(session: Session, thread_id: str, limit: int) -> list[Entry]:
     """The newest entries, oldest of them first."""
-    return (await page(session, thread_id, kind=None, limit=limit)).items[::-1]
+    return (await session.all(_NEWEST_ENTRIES, Entry, thread_id=thread_id, most=limit))[::-1]
 
 
 async def path(session: Session, entry: Entry, most: int) -> list[Entry]:
@@ -155,7 +167,7 @@ async def path(session: Session, entry: Entry, most: int) -> list[Entry]:
 
 async def is_any_waiting(session: Session, thread_id: str) -> bool:
     """Whether there is anything that the agent may answer and has not."""
-    return bool(await session.scalar(select(exists().where(EntryRow.thread_id == thread_id, EntryRow.waits))))
+    return bool(await session.scalar(_IS_ANY_WAITING, thread_id=thread_id))
 
 
 async def waiting_comment(session: Session, thread_id: str) -> Entry | None:
@@ -182,20 +194,16 @@ async def answered_at(session: Session, thread_id: str, nth: int) -> datetime | 
 
 
 async def _waiting(session: Session, thread_id: str, origin: str, *, after: int) -> Entry | None:
-    where = (EntryRow.thread_id == thread_id, EntryRow.waits, EntryRow.origin == origin, EntryRow.seq > after)
-    return await session.first(_ENTRY.where(*where).order_by(EntryRow.seq).limit(1), Entry)
+    return await session.first(_OLDEST_WAITING, Entry, thread_id=thread_id, origin=origin, after=after)
 
 
 async def _is_written(session: Session, thread_id: str, digest: str) -> bool:
-    return bool(
-        await session.scalar(select(exists().where(EntryRow.thread_id == thread_id, EntryRow.digest == digest)))
-    )
+    return bool(await session.scalar(_IS_WRITTEN, thread_id=thread_id, digest=digest))
 
 
 async def _next_seq(session: Session, thread_id: str) -> int:
-    newest = select(func.max(EntryRow.seq)).where(EntryRow.thread_id == thread_id)
-    return (await session.scalar(newest) or 0) + 1
+    return (await session.scalar(_LAST_SEQ, thread_id=thread_id) or 0) + 1
 
 
 async def _insert(session: Session, entry: Entry, *, digest: str | None, waits: bool) -> None:
-    await session.execute(insert(EntryRow).values(structs.asdict(entry) | {"digest": digest, "waits": waits}))
+    await session.execute(_NEW, structs.asdict(entry) | {"digest": digest, "waits": waits})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import exists, insert, null, select, update
+from sqlalchemy import bindparam, exists, insert, null, select, update
 from sqlalchemy.orm import aliased
 
 from ledger.columns import columns
@@ -19,16 +19,81 @@ from ledger.threads.structs import Page
 _COMMENT = select(*columns(CommentRow, Comment))
 _OLDEST = Keyset(CommentRow.created_at, CommentRow.id, descending=False)
 
+_IS_IT = CommentRow.id == bindparam("comment_id")
+_OF_THREAD = CommentRow.thread_id == bindparam("thread_id")
+_STANDS = CommentRow.removed_at.is_(None)
+
+_ONE = _COMMENT.where(_IS_IT)
+_ONE_OF_POST = _ONE.where(CommentRow.post_id == bindparam("post_id"), _STANDS)
+_NEWEST = (
+    _COMMENT.where(_OF_THREAD, _STANDS)
+    .order_by(CommentRow.created_at.desc(), CommentRow.id.desc())
+    .limit(bindparam("most"))
+)
+_RECENT_OF_AGENT = (
+    _COMMENT.join(PostRow, PostRow.id == CommentRow.post_id)
+    .where(
+        _OF_THREAD,
+        CommentRow.origin == "agent",
+        _STANDS,
+        CommentRow.created_at > bindparam("since"),
+        PostRow.board == bindparam("board"),
+    )
+    .order_by(CommentRow.created_at.desc(), CommentRow.id)
+    .limit(bindparam("most"))
+)
+_NEW = insert(CommentRow)
+_CHANGED = update(CommentRow).where(_IS_IT)
+
+_ANSWER = aliased(CommentRow)
+_IS_ANSWERED = exists().where(_ANSWER.origin == "agent", _ANSWER.post_id == PostRow.id)
+_OPEN_IN_POSTS = (
+    select(
+        PostRow.id.label("post_id"),
+        null().label("comment_id"),
+        PostRow.title.label("post_title"),
+        (PostRow.title + "\n" + PostRow.content).label("content"),
+        PostRow.author,
+        PostRow.created_at,
+    )
+    .where(
+        PostRow.thread_id == bindparam("thread_id"),
+        PostRow.mentions_agent,
+        ~_IS_ANSWERED.where(_ANSWER.parent_id.is_(None)),
+    )
+    .order_by(PostRow.created_at)
+    .limit(bindparam("most"))
+)
+_OPEN_IN_COMMENTS = (
+    select(
+        PostRow.id.label("post_id"),
+        CommentRow.id.label("comment_id"),
+        PostRow.title.label("post_title"),
+        CommentRow.content,
+        CommentRow.author,
+        CommentRow.created_at,
+    )
+    .join(PostRow, PostRow.id == CommentRow.post_id)
+    .where(
+        _OF_THREAD,
+        CommentRow.mentions_agent,
+        PostRow.removed_at.is_(None),
+        ~_IS_ANSWERED.where(_ANSWER.parent_id == CommentRow.id),
+    )
+    .order_by(CommentRow.created_at)
+    .limit(bindparam("most"))
+)
+
 
 async def add(session: Session, comment: Comment, *, ordinal: int | None = None) -> Comment:
     """Write a comment. The thread is locked."""
-    await session.execute(insert(CommentRow).values(structs.asdict(comment) | {"ordinal": ordinal}))
+    await session.execute(_NEW, structs.asdict(comment) | {"ordinal": ordinal})
     await store.count_comments(session, comment.post_id, +1)
     return comment
 
 
 async def get(session: Session, comment_id: str) -> Comment:
-    comment = await session.first(_COMMENT.where(CommentRow.id == comment_id), Comment)
+    comment = await session.first(_ONE, Comment, comment_id=comment_id)
     if comment is None:
         raise NotFound(f"There is no comment {comment_id!r}.")
     return comment
@@ -36,8 +101,7 @@ async def get(session: Session, comment_id: str) -> Comment:
 
 async def find(session: Session, post_id: str, comment_id: str) -> Comment | None:
     """A comment of one post, unless it was removed."""
-    where = (CommentRow.id == comment_id, CommentRow.post_id == post_id, CommentRow.removed_at.is_(None))
-    return await session.first(_COMMENT.where(*where), Comment)
+    return await session.first(_ONE_OF_POST, Comment, comment_id=comment_id, post_id=post_id)
 
 
 async def page(session: Session, post_id: str, *, limit: int, cursor: str | None = None) -> Page[Comment]:
@@ -48,9 +112,7 @@ async def page(session: Session, post_id: str, *, limit: int, cursor: str | None
 
 async def newest(session: Session, thread_id: str, limit: int) -> list[Comment]:
     """The newest comments on a thread's posts, oldest of them first."""
-    statement = _COMMENT.where(CommentRow.thread_id == thread_id, CommentRow.removed_at.is_(None))
-    order = (CommentRow.created_at.desc(), CommentRow.id.desc())
-    return (await session.all(statement.order_by(*order).limit(limit), Comment))[::-1]
+    return (await session.all(_NEWEST, Comment, thread_id=thread_id, most=limit))[::-1]
 
 
 async def change(session: Session, comment: Comment, content: str, *, mentions_agent: bool, now: datetime) -> Comment:
@@ -74,49 +136,14 @@ async def recent_of_agent(
     session: Session, thread_id: str, board: str, *, since: datetime, limit: int
 ) -> list[Comment]:
     """The agent's newest comments on a board of a thread, newest first."""
-    where = (
-        CommentRow.thread_id == thread_id,
-        CommentRow.origin == "agent",
-        CommentRow.removed_at.is_(None),
-        CommentRow.created_at > since,
-        PostRow.board == board,
-    )
-    statement = _COMMENT.join(PostRow, PostRow.id == CommentRow.post_id).where(*where)
-    return await session.all(statement.order_by(CommentRow.created_at.desc(), CommentRow.id).limit(limit), Comment)
+    return await session.all(_RECENT_OF_AGENT, Comment, thread_id=thread_id, board=board, since=since, most=limit)
 
 
 async def open_mentions(session: Session, thread_id: str, limit: int) -> list[Mention]:
     """Mentions of the agent it has not answered, oldest first: an answer is its comment on the comment or post."""
-    answer = aliased(CommentRow)
-    answered = exists().where(answer.origin == "agent", answer.post_id == PostRow.id)
-    in_posts = select(
-        PostRow.id.label("post_id"),
-        null().label("comment_id"),
-        PostRow.title.label("post_title"),
-        (PostRow.title + "\n" + PostRow.content).label("content"),
-        PostRow.author,
-        PostRow.created_at,
-    ).where(PostRow.thread_id == thread_id, PostRow.mentions_agent, ~answered.where(answer.parent_id.is_(None)))
-    in_comments = (
-        select(
-            PostRow.id.label("post_id"),
-            CommentRow.id.label("comment_id"),
-            PostRow.title.label("post_title"),
-            CommentRow.content,
-            CommentRow.author,
-            CommentRow.created_at,
-        )
-        .join(PostRow, PostRow.id == CommentRow.post_id)
-        .where(
-            CommentRow.thread_id == thread_id,
-            CommentRow.mentions_agent,
-            PostRow.removed_at.is_(None),
-            ~answered.where(answer.parent_id == CommentRow.id),
-        )
-    )
     found = [
-        *await session.all(in_posts.order_by(PostRow.created_at).limit(limit), Mention),
-        *await session.all(in_comments.order_by(CommentRow.created_at).limit(limit), Mention),
+        *await session.all(_OPEN_IN_POSTS, Mention, thread_id=thread_id, most=limit),
+        *await session.all(_OPEN_IN_COMMENTS, Mention, thread_id=thread_id, most=limit),
     ]
     return sorted(found, key=lambda mention: mention.created_at)[:limit]
 
@@ -129,5 +156,5 @@ def standing(comment: Comment) -> Comment:
 
 
 async def _write(session: Session, comment: Comment, values: Mapping[str, object]) -> Comment:
-    await session.execute(update(CommentRow).where(CommentRow.id == comment.id).values(values))
+    await session.execute(_CHANGED, {"comment_id": comment.id, **values})
     return structs.replace(comment, **values)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import delete, exists, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 
 from ledger.columns import columns
 from ledger.db import Session
 from ledger.errors import Conflict, NotFound
-from ledger.paging import AnySelect, Keyset
+from ledger.paging import Keyset
 from ledger.posts.ranking import hot
 from ledger.posts.structs import BoardCount, Post, Sort, Vote
 from ledger.posts.tables import CommentRow, PostRow, VoteRow
@@ -23,19 +23,47 @@ _SORTS: dict[Sort, Keyset] = {
     "top": Keyset(PostRow.score, PostRow.id),
     "hot": Keyset(PostRow.hot, PostRow.id),
 }
-_BY_TIME = (PostRow.created_at.desc(), PostRow.id.desc())
 _VOTERS = Keyset(VoteRow.voter, descending=False)
+
+_IS_IT = PostRow.id == bindparam("post_id")
+_OF_THREAD = PostRow.thread_id == bindparam("thread_id")
+_ON_BOARD = PostRow.board == bindparam("board")
+_SINCE = PostRow.created_at > bindparam("since")
+_STANDS = PostRow.removed_at.is_(None)
+
+_ONE = _POST.where(_IS_IT)
+_ONE_OF_THREAD = _POST.where(_IS_IT, _OF_THREAD, _STANDS)
+_BY_TIME = _POST.where(_OF_THREAD).order_by(PostRow.created_at.desc(), PostRow.id.desc())
+_FEED = _BY_TIME.where(_STANDS).limit(bindparam("most"))
+_BY_AGENT = _BY_TIME.where(PostRow.origin == "agent")
+_OF_AGENT = _BY_AGENT.where(_STANDS).limit(bindparam("most"))
+_RECENT_OF_AGENT = _BY_AGENT.where(_STANDS, _ON_BOARD, _SINCE).limit(bindparam("most"))
+_NEWEST_OF_AGENT = _BY_AGENT.where(_ON_BOARD).limit(1)
+_OF_OTHERS = (
+    exists().where(row.thread_id == bindparam("thread_id"), row.origin != "agent", row.created_at > bindparam("since"))
+    for row in (PostRow, CommentRow)
+)
+_ANY_OF_OTHERS = select(or_(*_OF_OTHERS))
+_NEW = insert(PostRow)
+_CHANGED = update(PostRow).where(_IS_IT)
+_RECOUNTED = _CHANGED.values(comment_count=PostRow.comment_count + bindparam("change"))
+
+_IS_VOTE = (VoteRow.post_id == bindparam("post_id"), VoteRow.voter == bindparam("voter"))
+_VOTE_OF = _VOTE.where(*_IS_VOTE)
+_NEW_VOTE = insert(VoteRow)
+_TAKEN_BACK = delete(VoteRow).where(*_IS_VOTE)
+_SCORE = select(func.coalesce(func.sum(VoteRow.value), 0)).where(VoteRow.post_id == bindparam("post_id"))
 
 
 async def add(session: Session, post: Post, *, ordinal: int | None = None) -> Post:
     """Write a post. The thread is locked."""
-    await session.execute(insert(PostRow).values(structs.asdict(post) | {"ordinal": ordinal}))
+    await session.execute(_NEW, structs.asdict(post) | {"ordinal": ordinal})
     await threads.count_posts(session, post.thread_id, +1)
     return post
 
 
 async def get(session: Session, post_id: str) -> Post:
-    post = await session.first(_POST.where(PostRow.id == post_id), Post)
+    post = await session.first(_ONE, Post, post_id=post_id)
     if post is None:
         raise NotFound(f"There is no post {post_id!r}.")
     return post
@@ -43,8 +71,7 @@ async def get(session: Session, post_id: str) -> Post:
 
 async def find(session: Session, thread_id: str, post_id: str) -> Post | None:
     """A post of one thread, as a heartbeat of that thread may see it: not of others, not removed."""
-    where = (PostRow.id == post_id, PostRow.thread_id == thread_id, PostRow.removed_at.is_(None))
-    return await session.first(_POST.where(*where), Post)
+    return await session.first(_ONE_OF_THREAD, Post, post_id=post_id, thread_id=thread_id)
 
 
 async def page(
@@ -56,7 +83,7 @@ async def page(
     board: str | None = None,
     thread_id: str | None = None,
 ) -> Page[Post]:
-    statement = _POST.where(PostRow.removed_at.is_(None))
+    statement = _POST.where(_STANDS)
     if board is not None:
         statement = statement.where(PostRow.board == board)
     if thread_id is not None:
@@ -67,36 +94,32 @@ async def page(
 
 async def feed(session: Session, thread_id: str, limit: int) -> list[Post]:
     """The newest posts of a thread, newest first."""
-    return (await page(session, limit=limit, thread_id=thread_id)).items
+    return await session.all(_FEED, Post, thread_id=thread_id, most=limit)
 
 
 async def recent_of_agent(session: Session, thread_id: str, board: str, *, since: datetime, limit: int) -> list[Post]:
     """The agent's newest posts on a board of a thread, newest first; removed ones have no text left to compare."""
-    return await session.all(_of_agent(thread_id, board).where(PostRow.created_at > since).limit(limit), Post)
+    return await session.all(_RECENT_OF_AGENT, Post, thread_id=thread_id, board=board, since=since, most=limit)
 
 
 async def any_of_others(session: Session, thread_id: str, *, since: datetime) -> bool:
     """Whether somebody but the agent has posted or commented on a thread since then."""
-    rows = [
-        select(row.id).where(row.thread_id == thread_id, row.origin != "agent", row.created_at > since)
-        for row in (PostRow, CommentRow)
-    ]
-    return bool(await session.scalar(select(or_(*(exists(found) for found in rows)))))
+    return bool(await session.scalar(_ANY_OF_OTHERS, thread_id=thread_id, since=since))
 
 
 async def of_agent(session: Session, thread_id: str, limit: int) -> list[Post]:
     """The agent's newest posts in a thread, newest first."""
-    where = (PostRow.thread_id == thread_id, PostRow.origin == "agent", PostRow.removed_at.is_(None))
-    return await session.all(_POST.where(*where).order_by(*_BY_TIME).limit(limit), Post)
+    return await session.all(_OF_AGENT, Post, thread_id=thread_id, most=limit)
 
 
 async def newest_of_agent(session: Session, thread_id: str, board: str) -> Post | None:
-    return await session.first(_of_agent(thread_id, board, removed=True).limit(1), Post)
+    """The agent's newest post on a board of a thread, removed or not."""
+    return await session.first(_NEWEST_OF_AGENT, Post, thread_id=thread_id, board=board)
 
 
 async def boards(session: Session) -> list[BoardCount]:
     count = func.count().label("post_count")
-    statement = select(PostRow.board, count).where(PostRow.removed_at.is_(None)).group_by(PostRow.board)
+    statement = select(PostRow.board, count).where(_STANDS).group_by(PostRow.board)
     return await session.all(statement.order_by(PostRow.board), BoardCount)
 
 
@@ -114,28 +137,27 @@ async def remove(session: Session, post: Post, *, now: datetime) -> Post:
 
 
 async def count_comments(session: Session, post_id: str, change: int) -> None:
-    values = {"comment_count": PostRow.comment_count + change}
-    await session.execute(update(PostRow).where(PostRow.id == post_id).values(values))
+    await session.execute(_RECOUNTED, {"post_id": post_id, "change": change})
 
 
 async def vote(
     session: Session, post: Post, vote: Vote, *, run_id: str | None = None, ordinal: int | None = None
 ) -> Post:
     """Cast or change a vote. The thread is locked."""
-    await session.execute(delete(VoteRow).where(VoteRow.post_id == post.id, VoteRow.voter == vote.voter))
+    await session.execute(_TAKEN_BACK, {"post_id": post.id, "voter": vote.voter})
     row = structs.asdict(vote) | {"thread_id": post.thread_id, "run_id": run_id, "ordinal": ordinal}
-    await session.execute(insert(VoteRow).values(row))
+    await session.execute(_NEW_VOTE, row)
     return await _rank(session, post)
 
 
 async def unvote(session: Session, post: Post, voter: str) -> Post:
     """Take a vote back; none is fine, too. The thread is locked."""
-    await session.execute(delete(VoteRow).where(VoteRow.post_id == post.id, VoteRow.voter == voter))
+    await session.execute(_TAKEN_BACK, {"post_id": post.id, "voter": voter})
     return await _rank(session, post)
 
 
 async def vote_of(session: Session, post_id: str, voter: str) -> Vote | None:
-    return await session.first(_VOTE.where(VoteRow.post_id == post_id, VoteRow.voter == voter), Vote)
+    return await session.first(_VOTE_OF, Vote, post_id=post_id, voter=voter)
 
 
 async def votes(session: Session, post_id: str, *, limit: int, cursor: str | None = None) -> Page[Vote]:
@@ -150,19 +172,11 @@ def standing(post: Post) -> Post:
     return post
 
 
-def _of_agent(thread_id: str, board: str, *, removed: bool = False) -> AnySelect:
-    where = [PostRow.thread_id == thread_id, PostRow.board == board, PostRow.origin == "agent"]
-    if not removed:
-        where.append(PostRow.removed_at.is_(None))
-    return _POST.where(*where).order_by(*_BY_TIME)
-
-
 async def _rank(session: Session, post: Post) -> Post:
-    total = select(func.coalesce(func.sum(VoteRow.value), 0)).where(VoteRow.post_id == post.id)
-    score = await session.scalar(total) or 0
+    score = await session.scalar(_SCORE, post_id=post.id) or 0
     return await _write(session, post, {"score": score, "hot": hot(score, post.created_at)})
 
 
 async def _write(session: Session, post: Post, values: Mapping[str, object]) -> Post:
-    await session.execute(update(PostRow).where(PostRow.id == post.id).values(values))
+    await session.execute(_CHANGED, {"post_id": post.id, **values})
     return structs.replace(post, **values)

@@ -2,15 +2,16 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Update, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, select, update
 
 from ledger.columns import columns
-from ledger.db import Session
+from ledger.db import Session, returning
 from ledger.providers.structs import Provider
 from ledger.providers.tables import ProviderRow
 
 _COLUMNS = columns(ProviderRow, Provider)
 _PROVIDER = select(*_COLUMNS)
+_ONE = _PROVIDER.where(ProviderRow.base_url == bindparam("base_url"), ProviderRow.model == bindparam("model"))
 
 _FIRST = timedelta(seconds=30)
 _LONGEST = timedelta(minutes=5)
@@ -18,7 +19,7 @@ _LONGEST = timedelta(minutes=5)
 
 async def get(session: Session, base_url: str, model: str) -> Provider | None:
     """What is known of it; None if it has never failed."""
-    return await session.first(_PROVIDER.where(*_key(base_url, model)), Provider)
+    return await session.first(_ONE, Provider, base_url=base_url, model=model)
 
 
 async def known(session: Session) -> list[Provider]:
@@ -32,7 +33,7 @@ async def count_failure(session: Session, base_url: str, model: str, why: str, *
     await session.insert_missing(ProviderRow, blank)
     failed = update(ProviderRow).where(*_key(base_url, model))
     statement = failed.values(failures=ProviderRow.failures + 1, why=why, changed_at=now)
-    return (await session.returning(statement, _COLUMNS, Provider))[0]
+    return (await session.all(returning(statement, _COLUMNS), Provider))[0]
 
 
 async def pause(session: Session, provider: Provider, *, now: datetime, wait: timedelta) -> datetime | None:
@@ -48,8 +49,7 @@ async def lease_probe(session: Session, provider: Provider, *, now: datetime, un
     free = ProviderRow.probing_until.is_(None) | (ProviderRow.probing_until <= now)
     due = ProviderRow.paused_at.is_not(None), ProviderRow.probe_at <= now, free
     statement = update(ProviderRow).where(*_key(provider.base_url, provider.model), *due)
-    leased = await session.returning(statement.values(probing_until=until), _COLUMNS, Provider)
-    return leased[0] if leased else None
+    return await session.first(returning(statement.values(probing_until=until), _COLUMNS), Provider)
 
 
 async def stay_paused(session: Session, probe: Provider, why: str, *, now: datetime, wait: timedelta) -> datetime:

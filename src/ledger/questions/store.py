@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from msgspec import structs
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from ledger.columns import columns
 from ledger.db import Session, new_id
@@ -18,13 +18,21 @@ _QUESTION = select(*columns(QuestionRow, Question))
 _WINDOW = timedelta(hours=24)
 _NEWEST = Keyset(QuestionRow.asked_at, QuestionRow.id)
 
+_OF_THREAD = _QUESTION.where(QuestionRow.thread_id == bindparam("thread_id"))
+_SAME = _OF_THREAD.where(
+    QuestionRow.question == bindparam("text"),
+    (QuestionRow.status == "open") | (QuestionRow.closed_at > bindparam("since")),
+).limit(1)
+_STANDING = _OF_THREAD.where(QuestionRow.status == bindparam("status"))
+_LAST_ASKED = _STANDING.order_by(QuestionRow.asked_at.desc(), QuestionRow.id.desc()).limit(bindparam("most"))
+_LAST_CLOSED = _STANDING.order_by(QuestionRow.closed_at.desc(), QuestionRow.id.desc()).limit(bindparam("most"))
+_NEW = insert(QuestionRow)
+
 
 async def ask(session: Session, thread_id: str, text: str, *, run_id: str, now: datetime) -> None:
     """Ask, unless too many questions are open, or the same one is, or was closed within a day. The thread is locked."""
-    recent = (QuestionRow.status == "open") | (QuestionRow.closed_at > now - _WINDOW)
-    same = QuestionRow.thread_id == thread_id, QuestionRow.question == text, recent
-    is_known = await session.first(_QUESTION.where(*same).limit(1), Question) is not None
-    if is_known or len(await newest(session, thread_id, "open", MAX_OPEN)) == MAX_OPEN:
+    same = await session.first(_SAME, Question, thread_id=thread_id, text=text, since=now - _WINDOW)
+    if same is not None or len(await newest(session, thread_id, "open", MAX_OPEN)) == MAX_OPEN:
         return
     question = Question(
         id=new_id(),
@@ -36,7 +44,7 @@ async def ask(session: Session, thread_id: str, text: str, *, run_id: str, now: 
         answer=None,
         closed_at=None,
     )
-    await session.execute(insert(QuestionRow).values(structs.asdict(question)))
+    await session.execute(_NEW, structs.asdict(question))
 
 
 async def get(session: Session, question_id: str) -> Question:
@@ -65,9 +73,8 @@ async def page(
 
 async def newest(session: Session, thread_id: str, status: QuestionStatus, limit: int) -> list[Question]:
     """A thread's questions that stand so: those that were asked last, or closed last, first."""
-    statement = _QUESTION.where(QuestionRow.thread_id == thread_id, QuestionRow.status == status)
-    order = (QuestionRow.asked_at if status == "open" else QuestionRow.closed_at).desc()
-    return await session.all(statement.order_by(order, QuestionRow.id.desc()).limit(limit), Question)
+    statement = _LAST_ASKED if status == "open" else _LAST_CLOSED
+    return await session.all(statement, Question, thread_id=thread_id, status=status, most=limit)
 
 
 async def answer(session: Session, question_id: str, text: str, *, now: datetime) -> Question:

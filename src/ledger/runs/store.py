@@ -1,12 +1,11 @@
 """Runs: written once at settle, folded while a loop keeps skipping for the same reason, read by many."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
 
-from ledger.columns import columns
+from ledger.columns import Moment, columns
 from ledger.db import Session
 from ledger.errors import NotFound
 from ledger.paging import Keyset
@@ -17,34 +16,46 @@ from ledger.turns.structs import LoopName
 
 _RUN = select(*columns(RunRow, Run))
 _NEWEST = Keyset(RunRow.started_at, RunRow.id)
+_NEW = insert(RunRow)
+_FOLDED = (
+    update(RunRow)
+    .where(
+        RunRow.id == bindparam("run_id"),
+        RunRow.trigger == "schedule",
+        RunRow.outcome == "skipped",
+        RunRow.reason == bindparam("same_reason"),
+        RunRow.first_slot.is_not(None),
+    )
+    .values(
+        slots=RunRow.slots + bindparam("more_slots"),
+        last_slot=func.coalesce(bindparam("newest_slot", type_=Moment()), RunRow.last_slot),
+        summary=bindparam("summary"),
+        finished_at=bindparam("finished_at"),
+        lateness_seconds=bindparam("lateness_seconds"),
+    )
+)
+_DECIDED = (
+    RunRow.thread_id == bindparam("thread_id"),
+    RunRow.loop == bindparam("of_loop"),
+    RunRow.outcome != "skipped",
+)
+_NEWEST_DECIDED = _RUN.where(*_DECIDED).order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(bindparam("most"))
+_COUNT_DECIDED = select(func.count()).select_from(RunRow).where(*_DECIDED)
+_SEEN = select(RunRow.seen_seq).where(RunRow.id == bindparam("run_id"))
 _DETAILS = ("instructions", "context", "prompt", "raw_answer")
 """What is long, and holds what people wrote."""
 
 
 async def add(session: Session, run: RunDetail) -> None:
-    await session.execute(insert(RunRow).values(structs.asdict(run)))
+    await session.execute(_NEW, structs.asdict(run))
 
 
 async def fold(session: Session, run_id: str, skip: RunDetail) -> bool:
     """Count a skip on the run before it, if that was skipped for the same reason; say whether it was."""
-    statement = (
-        update(RunRow)
-        .where(
-            RunRow.id == run_id,
-            RunRow.trigger == "schedule",
-            RunRow.outcome == "skipped",
-            RunRow.reason == skip.reason,
-            RunRow.first_slot.is_not(None),
-        )
-        .values(
-            slots=RunRow.slots + skip.slots,
-            last_slot=skip.last_slot if skip.slots else RunRow.last_slot,
-            summary=skip.summary,
-            finished_at=skip.finished_at,
-            lateness_seconds=skip.lateness_seconds,
-        )
-    )
-    return (await session.execute(statement)).rowcount == 1
+    values = {name: getattr(skip, name) for name in ("summary", "finished_at", "lateness_seconds")}
+    counted = {"more_slots": skip.slots, "newest_slot": skip.last_slot if skip.slots else None}
+    same = {"run_id": run_id, "same_reason": skip.reason}
+    return (await session.execute(_FOLDED, values | counted | same)).rowcount == 1
 
 
 async def get(session: Session, run_id: str) -> RunDetail:
@@ -63,8 +74,7 @@ async def page(session: Session, wanted: RunFilter, *, limit: int, cursor: str |
 
 async def decided(session: Session, thread_id: str, loop: LoopName, limit: int) -> list[Run]:
     """The newest runs that decided or failed (not those that were skipped), newest first."""
-    statement = _RUN.where(*_decided(thread_id, loop))
-    return await session.all(statement.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit), Run)
+    return await session.all(_NEWEST_DECIDED, Run, thread_id=thread_id, of_loop=loop, most=limit)
 
 
 async def since(session: Session, loop: LoopName, moment: datetime) -> list[Run]:
@@ -74,7 +84,7 @@ async def since(session: Session, loop: LoopName, moment: datetime) -> list[Run]
 
 
 async def count_decided(session: Session, thread_id: str, loop: LoopName) -> int:
-    return await session.scalar(select(func.count()).select_from(RunRow).where(*_decided(thread_id, loop))) or 0
+    return await session.scalar(_COUNT_DECIDED, thread_id=thread_id, of_loop=loop) or 0
 
 
 async def count_moved_on(session: Session, owed: RunDetail) -> int:
@@ -91,7 +101,7 @@ async def count_moved_on(session: Session, owed: RunDetail) -> int:
 
 async def seen_seq(session: Session, run_id: str) -> int:
     """The newest message that a run had read; 0 if the run is unknown."""
-    return await session.scalar(select(RunRow.seen_seq).where(RunRow.id == run_id)) or 0
+    return await session.scalar(_SEEN, run_id=run_id) or 0
 
 
 async def nth_newest(session: Session, n: int) -> datetime | None:
@@ -112,10 +122,6 @@ async def forget(session: Session, *, before: datetime, limit: int) -> int:
     old = select(RunRow.id).where(RunRow.started_at < before, RunRow.finished_at < before).order_by(RunRow.started_at)
     some = RunRow.id.in_(old.limit(limit).with_for_update(skip_locked=True))
     return (await session.execute(delete(RunRow).where(some))).rowcount
-
-
-def _decided(thread_id: str, loop: LoopName) -> Sequence[ColumnElement[bool]]:
-    return (RunRow.thread_id == thread_id, RunRow.loop == loop, RunRow.outcome != "skipped")
 
 
 def _matching(wanted: RunFilter) -> list[ColumnElement[bool]]:

@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from msgspec import structs
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from ledger.columns import columns
 from ledger.db import Session, new_id
@@ -19,14 +19,21 @@ from ledger.tokens import count_tokens
 _MESSAGE = select(*columns(MessageRow, Message))
 _NEWEST, _OLDEST = Keyset(MessageRow.seq), Keyset(MessageRow.seq, descending=False)
 
+_OF_THREAD = MessageRow.thread_id == bindparam("thread_id")
+_SINCE = MessageRow.created_at > bindparam("since")
+_BY_POSITION = _MESSAGE.where(_OF_THREAD).order_by(MessageRow.seq.desc())
+_NEWEST_BEHIND = _BY_POSITION.where(MessageRow.seq > bindparam("after")).limit(bindparam("most"))
+_RECENT_OF_AGENT = _BY_POSITION.where(MessageRow.origin == "agent", _SINCE).limit(bindparam("most"))
+_KNOWN = select(MessageRow.id).where(_OF_THREAD, MessageRow.id.in_(bindparam("ids")))
+_NEW = insert(MessageRow)
+_COUNTED = update(ThreadRow).where(ThreadRow.id == bindparam("thread_id"))
+
 
 async def add(session: Session, thread_id: str, batch: list[NewMessage], *, now: datetime) -> Added:
     """Add what people and applications said; what the thread has already stays as it is."""
     state = await store.lock_existing(session, thread_id)
     ids = _ids(batch)
-    known = set(
-        await session.scalars(select(MessageRow.id).where(MessageRow.thread_id == thread_id, MessageRow.id.in_(ids)))
-    )
+    known = set(await session.scalars(_KNOWN, thread_id=thread_id, ids=ids))
     messages: list[Message] = []
     for new, message_id in zip(batch, ids, strict=True):
         if message_id not in known:
@@ -51,14 +58,12 @@ async def say(session: Session, thread_id: str, content: str, *, run_id: str, no
 
 async def recent_of_agent(session: Session, thread_id: str, *, since: datetime, limit: int) -> list[Message]:
     """What the agent has said in the thread, newest first."""
-    where = (MessageRow.thread_id == thread_id, MessageRow.origin == "agent", MessageRow.created_at > since)
-    return await session.all(_MESSAGE.where(*where).order_by(MessageRow.seq.desc()).limit(limit), Message)
+    return await session.all(_RECENT_OF_AGENT, Message, thread_id=thread_id, since=since, most=limit)
 
 
 async def newest(session: Session, thread_id: str, limit: int, *, after: int = 0) -> list[Message]:
     """The newest messages behind position `after`, oldest of them first."""
-    statement = _MESSAGE.where(MessageRow.thread_id == thread_id, MessageRow.seq > after)
-    return (await session.all(statement.order_by(MessageRow.seq.desc()).limit(limit), Message))[::-1]
+    return (await session.all(_NEWEST_BEHIND, Message, thread_id=thread_id, after=after, most=limit))[::-1]
 
 
 async def page(
@@ -92,8 +97,8 @@ async def _insert(session: Session, thread_id: str, messages: list[Message], sai
     for message in messages:
         said_tokens += count_tokens(message.content) if is_said(message) else 0
         rows.append({**structs.asdict(message), "thread_id": thread_id, "said_tokens": said_tokens})
-    await session.execute(insert(MessageRow), rows)
+    await session.execute(_NEW, rows)
     spoken = [message.seq for message in messages if message.origin == "person"]
-    values = {"message_count": messages[-1].seq, "said_tokens": said_tokens}
+    values: dict[str, object] = {"message_count": messages[-1].seq, "said_tokens": said_tokens}
     values |= {"person_seq": spoken[-1]} if spoken else {}
-    await session.execute(update(ThreadRow).where(ThreadRow.id == thread_id).values(values))
+    await session.execute(_COUNTED, values | {"thread_id": thread_id})

@@ -5,15 +5,12 @@ The agent's own messages are not in it, nor those of the roles system and tool.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct, structs
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import bindparam, func, select
 
 from ledger.columns import columns
 from ledger.db import Session
-from ledger.paging import AnySelect
 from ledger.threads.structs import Message
 from ledger.threads.tables import MessageRow
 from ledger.tokens import clip
@@ -27,6 +24,47 @@ _MESSAGE = select(
     *(column for column in columns(MessageRow, Message) if column.key != "content"),
     func.substr(MessageRow.content, 1, LONGEST).label("content"),
 ).where(_SAID)
+
+_OF_THREAD = MessageRow.thread_id == bindparam("thread_id")
+_AFTER = MessageRow.seq > bindparam("after")
+
+_TOKENS_UNTIL = func.coalesce(
+    select(MessageRow.said_tokens)
+    .where(_OF_THREAD, MessageRow.seq <= bindparam("after"))
+    .order_by(MessageRow.seq.desc())
+    .limit(1)
+    .correlate(None)
+    .scalar_subquery(),
+    0,
+)
+"""The tokens of all that was said up to position `after`."""
+
+_ENOUGH_AT = (
+    select(MessageRow.received_at)
+    .where(_OF_THREAD, _AFTER, _SAID, MessageRow.said_tokens >= _TOKENS_UNTIL + bindparam("enough"))
+    .order_by(MessageRow.seq)
+    .limit(1)
+    .correlate(None)
+    .scalar_subquery()
+)
+_NEWS = (
+    select(MessageRow.received_at.label("first_at"), _ENOUGH_AT.label("enough_at"))
+    .where(_OF_THREAD, _AFTER, _SAID)
+    .order_by(MessageRow.seq)
+    .limit(1)
+)
+_UNREAD = _MESSAGE.where(_OF_THREAD, _AFTER).order_by(MessageRow.seq)
+_UNREAD_WITHIN = _UNREAD.where(MessageRow.said_tokens <= _TOKENS_UNTIL + bindparam("tokens")).limit(bindparam("most"))
+_FIRST_UNREAD = _UNREAD.limit(1)
+_NEWEST = (
+    _MESSAGE.where(_OF_THREAD, MessageRow.seq <= bindparam("until"))
+    .order_by(MessageRow.seq.desc())
+    .limit(bindparam("most"))
+)
+_IDS = select(MessageRow.seq, MessageRow.id).where(_OF_THREAD, MessageRow.seq.in_(bindparam("seqs")))
+_COUNT = select(func.count()).select_from(
+    select(MessageRow.seq).where(_OF_THREAD, _AFTER, _SAID).limit(bindparam("most")).subquery()
+)
 
 
 class News(Struct, frozen=True):
@@ -44,12 +82,7 @@ def is_said(message: Message) -> bool:
 
 async def news(session: Session, thread_id: str, *, after: int, enough: int) -> News | None:
     """Whether people have said anything behind position `after`, and since when that is `enough` tokens."""
-    reached = MessageRow.said_tokens >= _tokens_until(thread_id, after) + enough
-    enough_at = (
-        _behind(thread_id, after, MessageRow.received_at).where(reached).limit(1).correlate(None).scalar_subquery()
-    )
-    first = _behind(thread_id, after, MessageRow.received_at.label("first_at"), enough_at.label("enough_at"))
-    return await session.first(first.limit(1), News)
+    return await session.first(_NEWS, News, thread_id=thread_id, after=after, enough=enough)
 
 
 async def unread(session: Session, thread_id: str, *, after: int, tokens: int, most: int) -> list[Message]:
@@ -57,41 +90,24 @@ async def unread(session: Session, thread_id: str, *, after: int, tokens: int, m
 
     One at least, if there is any: then it is cut to so many tokens.
     """
-    behind = _MESSAGE.where(MessageRow.thread_id == thread_id, MessageRow.seq > after).order_by(MessageRow.seq)
-    within = MessageRow.said_tokens <= _tokens_until(thread_id, after) + tokens
-    found = await session.all(behind.where(within).limit(most), Message)
+    found = await session.all(_UNREAD_WITHIN, Message, thread_id=thread_id, after=after, tokens=tokens, most=most)
     if found:
         return found
-    longer = await session.all(behind.limit(1), Message)
+    longer = await session.all(_FIRST_UNREAD, Message, thread_id=thread_id, after=after)
     return [structs.replace(message, content=clip(message.content, tokens)) for message in longer]
 
 
 async def newest(session: Session, thread_id: str, limit: int, *, until: int) -> list[Message]:
     """The newest messages up to position `until`, oldest of them first."""
-    statement = _MESSAGE.where(MessageRow.thread_id == thread_id, MessageRow.seq <= until)
-    return (await session.all(statement.order_by(MessageRow.seq.desc()).limit(limit), Message))[::-1]
+    return (await session.all(_NEWEST, Message, thread_id=thread_id, until=until, most=limit))[::-1]
 
 
 async def ids(session: Session, thread_id: str, seqs: Iterable[int]) -> dict[int, str]:
     """The ids of the messages at some positions."""
-    statement = select(MessageRow.seq, MessageRow.id).where(
-        MessageRow.thread_id == thread_id, MessageRow.seq.in_(set(seqs))
-    )
-    return {row.seq: row.id for row in await session.execute(statement)}
+    found = await session.execute(_IDS, {"thread_id": thread_id, "seqs": list(set(seqs))})
+    return {row.seq: row.id for row in found}
 
 
 async def count(session: Session, thread_id: str, *, after: int, most: int) -> int:
     """How many messages stand behind position `after`, counted no further than `most`."""
-    behind = select(MessageRow.seq).where(MessageRow.thread_id == thread_id, MessageRow.seq > after, _SAID).limit(most)
-    return await session.scalar(select(func.count()).select_from(behind.subquery())) or 0
-
-
-def _behind(thread_id: str, seq: int, *wanted: ColumnElement[Any] | InstrumentedAttribute[Any]) -> AnySelect:
-    return (
-        select(*wanted).where(MessageRow.thread_id == thread_id, MessageRow.seq > seq, _SAID).order_by(MessageRow.seq)
-    )
-
-
-def _tokens_until(thread_id: str, seq: int) -> ColumnElement[int]:
-    until = select(MessageRow.said_tokens).where(MessageRow.thread_id == thread_id, MessageRow.seq <= seq)
-    return func.coalesce(until.order_by(MessageRow.seq.desc()).limit(1).correlate(None).scalar_subquery(), 0)
+    return await session.scalar(_COUNT, thread_id=thread_id, after=after, most=most) or 0

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from msgspec import UNSET, Struct, structs
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from ledger.clock import known_timezone
 from ledger.columns import columns
@@ -13,13 +13,6 @@ from ledger.errors import Conflict, NotFound
 from ledger.paging import Keyset
 from ledger.threads.structs import DEFAULT_THREAD, NewThread, Page, Thread, ThreadChange
 from ledger.threads.tables import ThreadRow
-
-_THREAD = select(*columns(ThreadRow, Thread))
-_BY_ID = Keyset(ThreadRow.id, descending=False)
-_COUNTS = ("message_count", "post_count", "person_seq", "said_tokens", "activity")
-
-Wake = Callable[[Session, str], Awaitable[None]]
-"""Reschedules the loops of a thread, which is locked; called after every write that can make it due."""
 
 
 class State(Struct, frozen=True):
@@ -32,13 +25,26 @@ class State(Struct, frozen=True):
     activity: int
 
 
+_THREAD = select(*columns(ThreadRow, Thread))
+_IS_IT = ThreadRow.id == bindparam("thread_id")
+_ONE = _THREAD.where(_IS_IT)
+_STATE = select(*columns(ThreadRow, State)).where(_IS_IT)
+_LOCKED = _STATE.with_for_update()
+_STIRRED = update(ThreadRow).where(_IS_IT).values(activity=ThreadRow.activity + 1)
+_RECOUNTED = update(ThreadRow).where(_IS_IT).values(post_count=ThreadRow.post_count + bindparam("change"))
+_BY_ID = Keyset(ThreadRow.id, descending=False)
+_COUNTS = ("message_count", "post_count", "person_seq", "said_tokens", "activity")
+
+Wake = Callable[[Session, str], Awaitable[None]]
+"""Reschedules the loops of a thread, which is locked; called after every write that can make it due."""
+
+
 async def lock(session: Session, thread_id: str) -> State | None:
     """Lock the thread's row until the transaction ends; None if there is no such thread.
 
     On SQLite the writing transaction is that lock already.
     """
-    statement = select(*columns(ThreadRow, State)).where(ThreadRow.id == thread_id).with_for_update()
-    return await session.first(statement, State)
+    return await session.first(_LOCKED, State, thread_id=thread_id)
 
 
 async def lock_existing(session: Session, thread_id: str) -> State:
@@ -50,21 +56,19 @@ async def lock_existing(session: Session, thread_id: str) -> State:
 
 async def stir(session: Session, thread_id: str) -> None:
     """Count a write of a person or an application. The thread is locked."""
-    await session.execute(update(ThreadRow).where(ThreadRow.id == thread_id).values(activity=ThreadRow.activity + 1))
+    await session.execute(_STIRRED, {"thread_id": thread_id})
 
 
 async def count_posts(session: Session, thread_id: str, change: int) -> None:
-    await session.execute(
-        update(ThreadRow).where(ThreadRow.id == thread_id).values(post_count=ThreadRow.post_count + change)
-    )
+    await session.execute(_RECOUNTED, {"thread_id": thread_id, "change": change})
 
 
 async def state(session: Session, thread_id: str) -> State | None:
-    return await session.first(select(*columns(ThreadRow, State)).where(ThreadRow.id == thread_id), State)
+    return await session.first(_STATE, State, thread_id=thread_id)
 
 
 async def get(session: Session, thread_id: str) -> Thread:
-    thread = await session.first(_THREAD.where(ThreadRow.id == thread_id), Thread)
+    thread = await session.first(_ONE, Thread, thread_id=thread_id)
     if thread is None:
         raise NotFound(f"There is no thread {thread_id!r}.")
     return thread

@@ -3,45 +3,83 @@
 from datetime import datetime
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, case, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 
-from ledger.columns import columns, fresh_token
-from ledger.db import Session
+from ledger.columns import Moment, columns, fresh_token
+from ledger.db import Session, returning
 from ledger.turns.structs import LoopName, Outlook, Turn
 from ledger.turns.tables import LoopRow, TurnRow
 
 _COLUMNS = columns(TurnRow, Turn)
 _TURN = select(*_COLUMNS)
+_IS_IT = (TurnRow.loop == bindparam("of_loop"), TurnRow.thread_id == bindparam("of_thread"))
+_ONE = _TURN.where(*_IS_IT)
+_OF_THREAD = _TURN.where(TurnRow.thread_id == bindparam("of_thread"))
+_HELD = _ONE.where(TurnRow.lease_token == bindparam("token")).with_for_update()
+_CHANGED = update(TurnRow).where(*_IS_IT)
+_WANTED = select(LoopRow.wanted).where(LoopRow.loop == bindparam("of_loop"))
+_NEW = insert(TurnRow)
+
+_DATED = select(TurnRow.next_due_at).where(TurnRow.loop == bindparam("of_loop"), TurnRow.next_due_at.is_not(None))
+_DUE = select(TurnRow.thread_id).where(
+    TurnRow.loop == bindparam("of_loop"), TurnRow.next_due_at <= bindparam("now", type_=Moment())
+)
+_OUTLOOK = select(
+    _WANTED.scalar_subquery().label("wanted"),
+    _DATED.order_by(TurnRow.next_due_at).limit(1).scalar_subquery().label("nearest"),
+    select(func.count()).select_from(_DUE.limit(bindparam("most")).subquery()).scalar_subquery().label("due"),
+)
+
+_UNTIL = bindparam("until", type_=Moment())
+_NEXT = _DUE.order_by(TurnRow.next_due_at).limit(bindparam("most")).with_for_update(skip_locked=True).cte("due")
+_CLAIMED = returning(
+    update(TurnRow)
+    .where(TurnRow.loop == bindparam("of_loop"), TurnRow.thread_id.in_(select(_NEXT.c.thread_id)))
+    .values(lease_token=fresh_token(), lease_until=_UNTIL, next_due_at=_UNTIL),
+    _COLUMNS,
+)
+_CLAIMED_ONE = returning(
+    update(TurnRow)
+    .where(*_IS_IT, TurnRow.lease_until.is_(None) | (TurnRow.lease_until <= bindparam("now", type_=Moment())))
+    .values(
+        lease_token=fresh_token(),
+        lease_until=_UNTIL,
+        # A claim reads nothing but this column, so a turn under way must not look due before its lease ends.
+        next_due_at=case((TurnRow.next_due_at > _UNTIL, TurnRow.next_due_at), else_=_UNTIL),
+    ),
+    _COLUMNS,
+)
+
 _NOT_THE_CLAIMS = ("loop", "thread_id", "enabled", "every_seconds", "anchor_at")
 """What a person sets meanwhile, and a claim must not set back."""
 
 
 async def of_thread(session: Session, thread_id: str) -> dict[LoopName, Turn]:
-    turns = await session.all(_TURN.where(TurnRow.thread_id == thread_id), Turn)
+    turns = await session.all(_OF_THREAD, Turn, of_thread=thread_id)
     return {turn.loop: turn for turn in turns}
 
 
 async def get(session: Session, loop: LoopName, thread_id: str) -> Turn | None:
-    return await session.first(_TURN.where(*_key(loop, thread_id)), Turn)
+    return await session.first(_ONE, Turn, of_loop=loop, of_thread=thread_id)
 
 
 async def create(session: Session, loop: LoopName, thread_id: str, *, now: datetime) -> Turn:
     """A turn with nothing owed yet. The thread is locked."""
     turn = Turn.blank(loop, thread_id, now)
-    await session.execute(insert(TurnRow).values(structs.asdict(turn)))
+    await session.execute(_NEW, structs.asdict(turn))
     return turn
 
 
 async def configure(session: Session, turn: Turn, *, enabled: bool, every_seconds: int | None) -> Turn:
     values = {"enabled": enabled, "every_seconds": every_seconds}
-    await session.execute(update(TurnRow).where(*_key(turn.loop, turn.thread_id)).values(values))
+    await session.execute(_CHANGED, _key(turn) | values)
     return structs.replace(turn, enabled=enabled, every_seconds=every_seconds)
 
 
 async def schedule(session: Session, turn: Turn, slot: datetime | None) -> None:
     """Owe another moment, or none, from a fresh start."""
     values = {"slot": slot, "next_due_at": slot, "attempt": 0}
-    await session.execute(update(TurnRow).where(*_key(turn.loop, turn.thread_id)).values(values))
+    await session.execute(_CHANGED, _key(turn) | values)
 
 
 async def forget_moves(session: Session, loop: LoopName, thread_id: str | None = None) -> None:
@@ -58,14 +96,7 @@ async def forget_moves(session: Session, loop: LoopName, thread_id: str | None =
 
 async def outlook(session: Session, loop: LoopName, *, now: datetime, most: int) -> Outlook:
     """Whether the loop should run, and what is due, counted no further than `most`."""
-    dated = select(TurnRow.next_due_at).where(TurnRow.loop == loop, TurnRow.next_due_at.is_not(None))
-    due = select(TurnRow.thread_id).where(TurnRow.loop == loop, TurnRow.next_due_at <= now).limit(most)
-    statement = select(
-        select(LoopRow.wanted).where(LoopRow.loop == loop).scalar_subquery().label("wanted"),
-        dated.order_by(TurnRow.next_due_at).limit(1).scalar_subquery().label("nearest"),
-        select(func.count()).select_from(due.subquery()).scalar_subquery().label("due"),
-    )
-    found = await session.first(statement, Outlook)
+    found = await session.first(_OUTLOOK, Outlook, of_loop=loop, now=now, most=most)
     assert found is not None  # noqa: S101 - it has no FROM
     return found
 
@@ -75,20 +106,8 @@ async def claim(session: Session, loop: LoopName, *, now: datetime, until: datet
 
     A lease that ends without settling makes the turn due again by itself.
     """
-    due = (
-        select(TurnRow.thread_id)
-        .where(TurnRow.loop == loop, TurnRow.next_due_at <= now)
-        .order_by(TurnRow.next_due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    statement = (
-        update(TurnRow)
-        .where(TurnRow.loop == loop, TurnRow.thread_id.in_(select(due.c.thread_id)))
-        .values(lease_token=fresh_token(), lease_until=until, next_due_at=until)
-    )
-    return sorted(await session.returning(statement, _COLUMNS, Turn), key=lambda turn: turn.slot or now)
+    claimed = await session.all(_CLAIMED, Turn, of_loop=loop, now=now, until=until, most=limit)
+    return sorted(claimed, key=lambda turn: turn.slot or now)
 
 
 async def claim_one(session: Session, turn: Turn, *, now: datetime, until: datetime) -> Turn | None:
@@ -96,24 +115,13 @@ async def claim_one(session: Session, turn: Turn, *, now: datetime, until: datet
 
     The answer keeps the turn's own next try, for when the lease ends.
     """
-    statement = (
-        update(TurnRow)
-        .where(*_key(turn.loop, turn.thread_id), TurnRow.lease_until.is_(None) | (TurnRow.lease_until <= now))
-        .values(
-            lease_token=fresh_token(),
-            lease_until=until,
-            # A claim reads nothing but this column, so a turn under way must not look due before its lease ends.
-            next_due_at=case((TurnRow.next_due_at > until, TurnRow.next_due_at), else_=until),
-        )
-    )
-    claimed = await session.returning(statement, _COLUMNS, Turn)
-    return structs.replace(claimed[0], next_due_at=turn.next_due_at) if claimed else None
+    claimed = await session.first(_CLAIMED_ONE, Turn, now=now, until=until, **_key(turn))
+    return structs.replace(claimed, next_due_at=turn.next_due_at) if claimed else None
 
 
 async def held(session: Session, turn: Turn) -> Turn | None:
     """The turn as it stands now, locked, if the claim still holds it."""
-    statement = _TURN.where(*_key(turn.loop, turn.thread_id), TurnRow.lease_token == turn.lease_token)
-    return await session.first(statement.with_for_update(), Turn)
+    return await session.first(_HELD, Turn, token=turn.lease_token, **_key(turn))
 
 
 async def release(session: Session, turn: Turn) -> None:
@@ -121,7 +129,7 @@ async def release(session: Session, turn: Turn) -> None:
     values = structs.asdict(structs.replace(turn, lease_token=None, lease_until=None))
     for name in _NOT_THE_CLAIMS:
         del values[name]
-    await session.execute(update(TurnRow).where(*_key(turn.loop, turn.thread_id)).values(values))
+    await session.execute(_CHANGED, _key(turn) | values)
 
 
 async def on_default_interval(session: Session, loop: LoopName, *, after: str, limit: int) -> list[str]:
@@ -134,7 +142,7 @@ async def on_default_interval(session: Session, loop: LoopName, *, after: str, l
 
 async def wanted(session: Session, loop: LoopName) -> bool | None:
     """What a person said last of the loop: start (true), stop (false), or nothing yet (None)."""
-    return await session.scalar(select(LoopRow.wanted).where(LoopRow.loop == loop))
+    return await session.scalar(_WANTED, of_loop=loop)
 
 
 async def set_wanted(session: Session, loop: LoopName, *, wanted: bool) -> None:
@@ -151,5 +159,5 @@ async def know(session: Session, loop: LoopName, seconds: int) -> int:
     return await session.scalar(select(LoopRow.default_seconds).where(LoopRow.loop == loop)) or 0
 
 
-def _key(loop: LoopName, thread_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return (TurnRow.loop == loop, TurnRow.thread_id == thread_id)
+def _key(turn: Turn) -> dict[str, object]:
+    return {"of_loop": turn.loop, "of_thread": turn.thread_id}
