@@ -56,6 +56,11 @@ UNREACHABLE = (OperationalError, ProgrammingError, NotSupportedError, OSError, T
 Not among them: values that it refuses to keep, and damage to what it has kept.
 """
 
+
+class Unanswered(TimeoutError):
+    """The database did not answer in time: not to be taken for another deadline that has passed."""
+
+
 T = TypeVar("T")
 
 _inside: ContextVar[bool] = ContextVar("inside_transaction", default=False)
@@ -242,6 +247,8 @@ class _Pool:
             if not self._is_lost:
                 log.warning("The database cannot be used: %s", error)
             self._is_lost = True
+            if isinstance(error, TimeoutError):
+                raise Unanswered(str(error)) from error
             raise
         if self._is_lost:
             log.info("The database can be used again")

@@ -19,6 +19,7 @@ from ledger.llm import LLM, ChatAnswer, ChatMessage, ChatRequest, ModelError, Mo
 from ledger.loops.breaker import Admission, Breaker
 from ledger.loops.work import Record, TurnFailed, TurnHeld
 from ledger.tokens import count_tokens
+from ledger.turns import store as turns
 
 T = TypeVar("T")
 
@@ -152,6 +153,9 @@ class Asking:
                 raise _held_by(spent, now) from None
             except NotFound as gone:
                 raise _deleted(gone) from None
+            if not await turns.is_held(session, run.loop, run.thread_id, run.id):
+                # Deleted, and made again; or taken over. Nothing may be asked of it, nor counted on whoever came after.
+                raise TurnFailed("internal_error", "The turn is no longer this one's: its thread is another.")
             admission = await self._breaker.admit(session, request.model, run.id)
         return Pass(admission, purse, amounts)
 

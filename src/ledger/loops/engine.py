@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 from msgspec import UNSET, UnsetType
 
 from ledger.clock import Clock
-from ledger.db import UNREACHABLE, Database, Session
+from ledger.db import UNREACHABLE, Database, Session, Unanswered
 from ledger.errors import Conflict
 from ledger.loops.agenda import Agenda
 from ledger.loops.places import Places
@@ -117,10 +117,8 @@ class Loop:
                 woken = self._woken
                 try:
                     moment = await self._pass(tasks, self._clock.now())
-                except Exception as error:
-                    unforeseen = None if isinstance(error, UNREACHABLE) else error
-                    level = logging.ERROR if unforeseen else logging.WARNING
-                    log.log(level, "[%s_LOOP] A pass failed: %s", self.work.label, error, exc_info=unforeseen)
+                except Exception as error:  # noqa: BLE001 - it is logged, and the loop goes on
+                    self._log(error, f"A pass failed: {error}")
                     moment = self._clock.now() + self._tick
                 await self._clock.sleep_until(moment, woken)
 
@@ -255,9 +253,9 @@ class Loop:
         with scope:
             try:
                 await self._take(turn, "schedule")
-            except Exception:
-                # The lease ends by itself, so the turn is only late; the loop and its other turns go on.
-                log.exception("[%s_LOOP] Turn %s could not be settled", self.work.label, turn.lease_token)
+            except Exception as error:  # noqa: BLE001 - it is logged, and the loop and its other turns go on
+                # The lease ends by itself, so the turn is only late.
+                self._log(error, f"Turn {turn.lease_token} could not be settled: {error}")
             finally:
                 self._running.remove(scope)
                 self._turn_ended.set()
@@ -290,6 +288,8 @@ class Loop:
         except TurnFailed as failure:
             record.wait, record.is_final = failure.wait or timedelta(0), failure.is_final
             self._note_failure(record, failure.reason, failure.detail)
+        except Unanswered as error:
+            self._note_failure(record, "internal_error", f"The database: {error}", error)
         except TimeoutError:
             limit = self._turn_limit.total_seconds()
             self._note_failure(record, "timeout", f"The turn did not end within {limit:g} s.")
@@ -299,20 +299,19 @@ class Loop:
 
     def _note_failure(self, record: Record, reason: Reason, detail: str, error: Exception | None = None) -> None:
         record.note(outcome="failed", reason=reason, error=detail, actions=[])
+        self._log(error, f"Turn {record.run.id} of thread {record.run.thread_id} failed: {detail}")
+
+    def _log(self, error: Exception | None, message: str) -> None:
+        """Log what went wrong: as an error, with its traceback, only if nobody could foresee it."""
         unforeseen = None if isinstance(error, UNREACHABLE) else error
-        log.log(
-            logging.ERROR if unforeseen else logging.WARNING,
-            "[%s_LOOP] Turn %s of thread %s failed: %s",
-            self.work.label,
-            record.run.id,
-            record.run.thread_id,
-            detail,
-            exc_info=unforeseen,
-        )
+        level = logging.ERROR if unforeseen else logging.WARNING
+        log.log(level, "[%s_LOOP] %s", self.work.label, message, exc_info=unforeseen)
 
     async def _settle(self, turn: Turn, record: Record, effects: Effects | None) -> RunDetail | None:
         try:
-            run, next_due_at = await self._settling.settle(turn, record, effects)
+            run, next_due_at = await self._settle_in_time(turn, record, effects)
+        except UNREACHABLE:
+            raise
         except Exception as error:  # noqa: BLE001 - it is logged, and nothing was written
             # A record of its own, in case it was what had been noted that could not be written.
             failed = Record(self._blank(turn, record.run.trigger, record.run.asked))
@@ -323,13 +322,29 @@ class Loop:
             self.wake_up()
         return run
 
+    async def _settle_in_time(
+        self, turn: Turn, record: Record, effects: Effects | None
+    ) -> tuple[RunDetail | None, datetime | None]:
+        """Settle; where the database cannot be used, later, as long as the lease lasts and nobody waits."""
+        told = False
+        while True:
+            try:
+                return await self._settling.settle(turn, record, effects)
+            except UNREACHABLE as error:
+                now = self._clock.now()
+                if record.run.trigger == "run_now" or turn.lease_until is None or turn.lease_until <= now:
+                    raise
+                if not told:
+                    self._log(error, f"Turn {turn.lease_token} waits to be settled: {error}")
+                told = True
+                await self._clock.sleep_until(min(now + self._tick, turn.lease_until))
+
     async def _put_back(self, turn: Turn, record: Record) -> None:
         try:
             await self._settling.put_back(turn, record)
             self._wake_all()  # it may be due at once, for another process if this one ends
-        except Exception:
-            # The lease ends by itself, only later.
-            log.exception("[%s_LOOP] Putting back turn %s failed", self.work.label, turn.lease_token)
+        except Exception as error:  # noqa: BLE001 - it is logged, and the lease ends by itself, only later
+            self._log(error, f"Putting back turn {turn.lease_token} failed: {error}")
 
     def _blank(self, turn: Turn, trigger: Trigger, asked: str | None) -> RunDetail:
         now = self._clock.now()
