@@ -6,10 +6,10 @@ Prints what it did and what the database holds afterwards; exits with 1 if a slo
 
 import argparse
 import random
-import signal
 import sys
 import tempfile
 from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from anyio.abc import SocketStream
 from sqlalchemy import select
 
 from ledger import schema
-from ledger.clock import SystemClock
 from ledger.db import Database
 from ledger.posts import authors
 from ledger.posts.structs import NewPost
@@ -32,20 +31,16 @@ from ledger.threads.tables import MessageRow
 from ledger.turns import store as turns
 from tests.chaos import Service, serving
 from tests.chaos.audit import Report, audit, audit_learning, audit_spending
+from tests.chaos.fleet import Fleet, clock, wait
 from tests.provider import Provider, provider_running, says
 
 PROCESSES = 2
 EVERY = timedelta(seconds=2)
 LATENCY = timedelta(seconds=0.2)
 TURN_SECONDS = 5
-LEASE = timedelta(seconds=TURN_SECONDS + 30)
+MARGIN_SECONDS = 5
+LEASE = timedelta(seconds=TURN_SECONDS + MARGIN_SECONDS)
 BETWEEN_MESSAGES = timedelta(seconds=0.03)
-
-clock = SystemClock()
-
-
-async def wait(seconds: float) -> None:
-    await clock.sleep_until(clock.now() + timedelta(seconds=seconds))
 
 
 class Deciding:
@@ -73,64 +68,34 @@ class Chaos:
     def __init__(self, directory: Path, provider: Provider, seeds: dict[str, str], seed: int) -> None:
         """`seeds`: a post of a person for each thread."""
         self.deciding = provider.mode = Deciding(provider)
-        self.services: dict[str, Service] = {}
-        self.kills = self.kills_amid_calls = self.errors = 0
+        self.fleet = Fleet(self._start, PROCESSES)
+        self.kills_amid_calls = 0
         self.said: set[str] = set()
-        self.codes: list[int] = []
-        self.last_kill = clock.now()
         self._directory = directory
         self._url = provider.url
         self._seeds = seeds
         self._random = random.Random(seed)  # noqa: S311 - chaos, not cryptography
-        self._stopping = False
-
-    async def keep_running(self, name: str) -> None:
-        """Run a service, and another one whenever it has been killed."""
-        while not self._stopping:
-            async with serving(directory=self._directory, **self._variables(name)) as service:
-                self.services[name] = service
-                code = await service.ended(patience=None)
-                del self.services[name]
-            if code != -signal.SIGKILL:
-                self.codes.append(code)
-            for line in service.log:
-                if " ERROR " in line or "Traceback" in line:
-                    self.errors += 1
-                    print(f"  {name}: {line.strip()}")
 
     async def kill_one(self) -> None:
         """Kill a process that has a call under way, at a random moment of the 0.3 s that follow."""
         await wait(self._random.uniform(0, 1))
         name = await self._busy_one()
         await wait(self._random.uniform(0, 0.3))
-        service = self.services[name]
         self.kills_amid_calls += self.deciding.under_way[name] > 0
-        service.process.kill()
-        self.kills += 1
-        self.last_kill = clock.now()
-        while self.services.get(name) is service:
-            await wait(0.01)
+        await self.fleet.kill(name)
 
     async def talk(self) -> None:
         """People write, also while turns run; what was answered with success must be there afterwards."""
         async with httpx.AsyncClient(timeout=10) as http:
-            while not self._stopping:
+            while not self.fleet.is_stopping:
                 await clock.sleep_until(clock.now() + BETWEEN_MESSAGES)
-                if self.services:
-                    service = self._random.choice(list(self.services.values()))
+                if self.fleet.services:
+                    service = self._random.choice(list(self.fleet.services.values()))
                     await self._say(http, service.url, self._random.choice(list(self._seeds)))
-
-    async def stop(self) -> None:
-        """Let every service end by itself."""
-        while len(self.services) < PROCESSES:
-            await wait(0.05)
-        self._stopping = True
-        for service in self.services.values():
-            service.process.terminate()
 
     async def _busy_one(self) -> str:
         while True:
-            busy = [name for name in self.services if self.deciding.under_way[name]]
+            busy = [name for name in self.fleet.services if self.deciding.under_way[name]]
             if busy:
                 return self._random.choice(busy)
             await wait(0.005)
@@ -147,20 +112,22 @@ class Chaos:
         except httpx.TransportError:
             return  # it was killed
 
-    def _variables(self, name: str) -> dict[str, str]:
-        return {
-            "CRT_DATABASE_URL": "sqlite+aiosqlite:///chaos.db",
-            "CRT_HEARTBEAT_LOOP_ENABLED": "true",
-            "CRT_REFLECTION_LOOP_SECONDS": "5",
-            "CRT_PERSONALITY_LOOP_SECONDS": "5",
-            "CRT_LLM_BASE_URL": self._url,
-            "CRT_LLM_API_KEY": name,
-            "CRT_LLM_MODEL": "stub",
-            "CRT_TURN_SECONDS": str(TURN_SECONDS),
-            "CRT_TICK_SECONDS": "0.5",
-            "CRT_THREAD_CALLS_PER_DAY": "unlimited",
-            "CRT_THREAD_ACTIONS_PER_DAY": "unlimited",
-        }
+    def _start(self, name: str) -> AbstractAsyncContextManager[Service]:
+        return serving(
+            directory=self._directory,
+            CRT_DATABASE_URL="sqlite+aiosqlite:///chaos.db",
+            CRT_HEARTBEAT_LOOP_ENABLED="true",
+            CRT_REFLECTION_LOOP_SECONDS="5",
+            CRT_PERSONALITY_LOOP_SECONDS="5",
+            CRT_LLM_BASE_URL=self._url,
+            CRT_LLM_API_KEY=name,
+            CRT_LLM_MODEL="stub",
+            CRT_TURN_SECONDS=str(TURN_SECONDS),
+            CRT_LEASE_MARGIN_SECONDS=str(MARGIN_SECONDS),
+            CRT_TICK_SECONDS="0.5",
+            CRT_THREAD_CALLS_PER_DAY="unlimited",
+            CRT_THREAD_ACTIONS_PER_DAY="unlimited",
+        )
 
 
 def _answer(kind: str, call: int, data: dict[str, Any]) -> dict[str, object]:
@@ -216,7 +183,7 @@ async def cause(kills: int, count: int, seed: int) -> tuple[Chaos, Report]:
             chaos = Chaos(Path(directory), provider, seeds, seed)
             with anyio.fail_after(120 + 15 * kills):
                 await _live(chaos, kills)
-        report = await audit(db, EVERY, served_until=chaos.last_kill)
+        report = await audit(db, EVERY, served_until=chaos.fleet.last_kill)
         await audit_learning(db, report)
         await audit_spending(db, report, chaos.deciding.calls)
         await _check_said(db, chaos.said, report)
@@ -227,15 +194,15 @@ async def cause(kills: int, count: int, seed: int) -> tuple[Chaos, Report]:
 async def _live(chaos: Chaos, kills: int) -> None:
     """Serve, kill, serve on until every lease of the dead has ended, and stop."""
     async with anyio.create_task_group() as group:
-        for n in range(PROCESSES):
-            group.start_soon(chaos.keep_running, f"process-{n}")
+        for name in chaos.fleet.names:
+            group.start_soon(chaos.fleet.keep_running, name)
         group.start_soon(chaos.talk)
         for _ in range(kills):
             await chaos.kill_one()
-            print(f"\rkilled {chaos.kills}", end="", flush=True)
+            print(f"\rkilled {chaos.fleet.kills}", end="", flush=True)
         print(", now waiting for the leases of the dead to end")
-        await clock.sleep_until(chaos.last_kill + LEASE + timedelta(seconds=15))
-        await chaos.stop()
+        await clock.sleep_until(chaos.fleet.last_kill + LEASE + timedelta(seconds=15))
+        await chaos.fleet.stop()
 
 
 async def _check_said(db: Database, said: set[str], report: Report) -> None:
@@ -256,7 +223,7 @@ def main() -> int:
     began = clock.now()
     chaos, report = anyio.run(cause, given.kills, given.threads, given.seed)
     rows = {
-        "kills": chaos.kills,
+        "kills": chaos.fleet.kills,
         "  with calls under way": chaos.kills_amid_calls,
         "calls": chaos.deciding.calls,
         "runs recorded": report.turns,
@@ -268,8 +235,8 @@ def main() -> int:
         "lost": len(report.lost),
         "doubled": len(report.doubled),
         "otherwise wrong": len(report.wrong),
-        "errors logged": chaos.errors,
-        "exit codes of those not killed": chaos.codes,
+        "errors logged": chaos.fleet.errors,
+        "exit codes of those not killed": chaos.fleet.codes,
         "seconds": round((clock.now() - began).total_seconds()),
     }
     for name, value in rows.items():
@@ -277,7 +244,7 @@ def main() -> int:
     print(f"{'runs by outcome':32} {dict(report.outcomes)}")
     for line in (report.lost + report.doubled + report.wrong)[:50]:
         print(f"  {line}")
-    clean = chaos.codes == [0] * PROCESSES and not chaos.errors
+    clean = chaos.fleet.codes == [0] * PROCESSES and not chaos.fleet.errors
     return 0 if clean and not (report.lost or report.doubled or report.wrong) else 1
 
 
