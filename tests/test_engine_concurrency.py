@@ -1,9 +1,8 @@
 """What happens in the middle of a turn, with more than one process, and with more threads than places."""
 
-import random
 import shutil
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -13,24 +12,11 @@ from sqlalchemy import text
 from ledger.clock import ManualClock
 from ledger.db import Database
 from ledger.loops.reflection import Reflected, Reflection
-from ledger.loops.work import Effects, Record, TurnFailed
+from ledger.loops.work import Record
 from ledger.turns import store as turns
 from ledger.turns.structs import Turn
 from tests.conftest import START
-from tests.toy import (
-    HALF_HOUR,
-    LEASE,
-    Process,
-    Says,
-    Step,
-    Toy,
-    Waits,
-    assert_covered_once,
-    eventually,
-    fail,
-    means,
-    skip,
-)
+from tests.toy import HALF_HOUR, LEASE, Process, Toy, Waits, assert_covered_once, eventually, means
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -443,60 +429,3 @@ MANY_THREADS = """
 MANY_TURNS = """
     INSERT INTO turns (thread_id, loop, enabled, anchor_at, slot, next_due_at, attempt, watermark, basis)
     SELECT id, 'heartbeat', 1, :now, :due, :due, 0, 0, '' FROM threads"""
-
-
-def random_step(chance: random.Random, clock: ManualClock) -> Step:
-    """A turn that takes its time and ends in some way."""
-
-    async def act(turn: Turn, record: Record) -> Effects:
-        del record
-        clock.advance(chance.choice([0, 0, 1, 50]) * SECOND)
-        return Says(turn.lease_token or "")
-
-    return chance.choice(
-        [act, act, skip("nothing_new"), skip("instructions_empty"), fail(TurnFailed("timeout", "slow"))]
-    )
-
-
-@pytest.mark.parametrize("seed", range(4))
-async def test_whatever_happens_every_slot_is_covered_by_exactly_one_settled_run(
-    process: Process, other_db: Database, toy: Toy, clock: ManualClock, seed: int
-) -> None:
-    chance = random.Random(seed)  # noqa: S311 - a test, not a secret
-    processes = [process, Process(other_db, clock, toy)]
-    for _ in range(40):
-        toy.does(random_step(chance, clock))
-        one = chance.choice(processes)
-        match chance.choice(["pass", "pass", "pass", "die", "run now", "stop", "say"]):
-            case "die":
-                await claim_and_die(one)
-            case "run now" if not (await process.turn("a")).leased(clock.now()):
-                await one.loop.run_for_thread("a")
-            case "stop":
-                await one.loop.stop()
-                await processes[0].loop.run_once()
-                await one.loop.start()
-            case "say":
-                await one.say("a", "Hello.")
-            case _:
-                await one.loop.run_once()
-        clock.advance(chance.choice([1, 30, 600, 1_800, 5_000]) * SECOND)
-    await settle_all(process, clock)
-
-    found = await process.runs("a")
-    assert_covered_once(found, START, HALF_HOUR, last_settled(await process.turn("a")))
-    acted = {run.id for run in found if run.outcome == "acted"}
-    said = await process.said("a")
-    assert (len(said), set(said) - {"Done."}) == (len(acted), set(said) & acted)
-
-
-async def settle_all(process: Process, clock: ManualClock) -> None:
-    """Serve what is owed, without further trouble."""
-    for _ in range(12):
-        clock.advance(2 * HALF_HOUR)
-        await process.loop.run_once()
-
-
-def last_settled(turn: Turn) -> datetime:
-    assert turn.slot is not None
-    return turn.slot - HALF_HOUR

@@ -55,10 +55,14 @@ def next_slot(anchor: datetime, every: timedelta, hours: Hours, after: datetime)
 
 
 def covered(anchor: datetime, every: timedelta, hours: Hours, slot: datetime, until: datetime) -> Covered:
-    """The last slot not later than `until`, and how many there are from `slot`, which is one of them, to it."""
+    """The last slot not later than `until`, and how many there are from `slot` to it.
+
+    `slot` counts as one, also where it is none of the series, since that was another when it came.
+    """
     if hours.always:
-        steps = max(0, (until - slot) // every)
-        return Covered(slot + steps * every, 1 + steps)
+        first = _raw_after(anchor, every, slot)
+        steps = (until - first) // every
+        return Covered(first + steps * every, 2 + steps) if steps >= 0 else Covered(slot, 1)
     last, count = slot, 1
     for slots in _per_window(anchor, every, hours, slot):
         if slots.first > until:

@@ -77,7 +77,9 @@ class Agenda:
         # What came in closed hours moves to the next opening.
         is_put_off = run.reason == "outside_hours" and not is_early
         kept = current.slot if is_put_off or is_early else None
-        facts = await self._facts(session, current, after=run.started_at, slot=kept, is_put_off=is_put_off)
+        # Before its slot nothing is settled, and what comes next is what comes from now on.
+        after = run.finished_at if is_early else run.started_at
+        facts = await self._facts(session, current, after=after, slot=kept, is_put_off=is_put_off)
         if current.slot is not None and not is_early:
             last, slots = self._work.covered(facts, current.slot, run.started_at)
             run = structs.replace(run, last_slot=last, slots=slots)

@@ -103,7 +103,7 @@ class Settling:
             after = structs.replace(current, next_due_at=run.finished_at)
         else:
             run, after = await self._agenda.settled(session, current, run)
-            if run.outcome == "failed" and after.slot is not None and after.slot <= run.finished_at:
+            if run.outcome == "failed" and after.slot is not None and after.slot <= run.started_at:
                 # Nothing was read, so what was new still is: owed as before, and not to be tried time and again.
                 run = structs.replace(run, last_slot=run.first_slot, slots=0)
                 after = structs.replace(after, next_due_at=run.finished_at + timedelta(seconds=_BACKOFF_CAP_SECONDS))

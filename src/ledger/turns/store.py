@@ -18,6 +18,7 @@ _OF_THREAD = _TURN.where(TurnRow.thread_id == bindparam("of_thread"))
 _HELD_NOW = _ONE.where(TurnRow.lease_token == bindparam("token"))
 _HELD = _HELD_NOW.with_for_update()
 _CHANGED = update(TurnRow).where(*_IS_IT)
+_UNCLAIMED = _CHANGED.where(TurnRow.lease_token.is_not_distinct_from(bindparam("token")))
 _WANTED = select(LoopRow.wanted).where(LoopRow.loop == bindparam("of_loop"))
 _NEW = insert(TurnRow)
 
@@ -78,9 +79,9 @@ async def configure(session: Session, turn: Turn, *, enabled: bool, every_second
 
 
 async def schedule(session: Session, turn: Turn, slot: datetime | None) -> None:
-    """Owe another moment, or none, from a fresh start."""
+    """Owe another moment, or none, from a fresh start; unless the turn was claimed since: then settling sees to it."""
     values = {"slot": slot, "next_due_at": slot, "attempt": 0}
-    await session.execute(_CHANGED, _key(turn) | values)
+    await session.execute(_UNCLAIMED, _key(turn) | values | {"token": turn.lease_token})
 
 
 async def forget_moves(session: Session, loop: LoopName, thread_id: str | None = None) -> None:
