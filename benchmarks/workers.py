@@ -1,8 +1,8 @@
 """What one PostgreSQL carries: claims, skipped heartbeats and heartbeats that ask a model, with 1, 2 and 4 processes.
 
 `python benchmarks/workers.py`, on the database that LEDGER_TEST_POSTGRES_URL names, which is emptied. Each figure
-stands beside bare transactions (one row updated, committed) of as many processes in the same minute. Processes and server
-share this machine, so where its cores are used up, more processes do not help.
+stands beside bare transactions (one row updated, committed) of as many processes in the same minute. Processes and
+server share this machine, so where its cores are used up, more processes do not help.
 """
 
 import argparse

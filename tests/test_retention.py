@@ -163,19 +163,25 @@ async def test_rows_that_another_process_has_in_hand_are_left_to_it(
 async def test_what_is_closed_goes_with_the_runs_and_what_waits_stays(db: Database, clock: ManualClock) -> None:
     old = START - 401 * DAY
     async with db.write() as session:
-        for name, status in (("open", "open"), ("answered", "answered"), ("dismissed", "dismissed")):
-            question = {"id": name, "thread_id": "a", "run_id": "r", "question": "?", "status": status, "asked_at": old}
+        asked = {"thread_id": "a", "run_id": "r", "question": "?", "asked_at": old}
+        for name, status, closed_at in (
+            ("open", "open", None),
+            ("answered", "answered", old),
+            ("dismissed", "dismissed", old),
+            ("just answered", "answered", START),
+        ):
+            question = {"id": name, "status": status, "closed_at": closed_at, **asked}
             await session.execute(insert(QuestionRow).values(question))
-        for name, expires_at in (("waits", START + DAY), ("expired", old + 7 * DAY)):
-            await approvals.add(session, _approval(name, old, expires_at))
+        for name, expires_at in (("waits", START + DAY), ("expired", old), ("just expired", START)):
+            await approvals.add(session, _approval(name, old - 7 * DAY, expires_at))
         for day in ("2024-11-29", "2024-12-01", "2026-01-05"):
             await session.execute(insert(ThreadSpendingRow).values({"thread_id": "a", "day": day, **SPENT}))
             await session.execute(insert(ServiceSpendingRow).values({"day": day, **SPENT}))
     done = await retention(db, clock).prune()
     assert (done["questions"], done["approvals"], done["days of budgets"]) == (2, 1, 1)
     async with db.read() as session:
-        assert await session.scalars(select(QuestionRow.id)) == ["open"]
-        assert await session.scalars(select(ApprovalRow.id)) == ["waits"]
+        assert sorted(await session.scalars(select(QuestionRow.id))) == ["just answered", "open"]
+        assert sorted(await session.scalars(select(ApprovalRow.id))) == ["just expired", "waits"]
         assert sorted(await session.scalars(select(ThreadSpendingRow.day))) == ["2024-12-01", "2026-01-05"]
         assert sorted(await session.scalars(select(ServiceSpendingRow.day))) == ["2024-12-01", "2026-01-05"]
 

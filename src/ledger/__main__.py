@@ -32,7 +32,7 @@ _MOST_DAYS = 366
 
 
 class Server(uvicorn.Server):
-    """One process with API and loops. A signal ends both at once; a second one does not wait for anything."""
+    """One process, with API, loops or both. A signal ends both at once; a second one does not wait for anything."""
 
     def __init__(self, config: uvicorn.Config, app: Ledger, *, patience: float) -> None:
         """`patience`: seconds that requests under way get once it is told to stop."""

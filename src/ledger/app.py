@@ -258,8 +258,10 @@ def _heard_by(loops: tuple[Loop, ...]) -> Callable[[str], None]:
 
 async def _keep_time(settings: Settings, clock: ServerClock, db: Database, stopping: anyio.Event) -> None:
     """Follow the database server's clock, every tick, until `stopping`."""
-    while not stopping.is_set():
+    while True:
         await clock.sleep_until(clock.now() + timedelta(seconds=settings.tick_seconds), stopping)
+        if stopping.is_set():
+            return
         try:
             await clock.follow(db.server_time)
         except Exception as error:  # noqa: BLE001 - the old offset still holds

@@ -145,6 +145,19 @@ def _revision(connection: sqlite3.Connection) -> str:
 def _publish(part: Path, target: Path) -> None:
     """Give the file its name, unless something has that name by now."""
     try:
+        target.hardlink_to(part)  # which never overwrites; its first name is taken away with the temporary file
+    except FileExistsError:
+        raise _taken(target) from None
+    except OSError:
+        _rename(part, target)  # some file systems have no links
+    if hasattr(os, "O_DIRECTORY"):  # where a directory can be opened, its entries are written to the disk, too
+        folder = os.open(target.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+def _rename(part: Path, target: Path) -> None:
+    try:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         raise _taken(target) from None
@@ -153,10 +166,6 @@ def _publish(part: Path, target: Path) -> None:
     except OSError:
         target.unlink()
         raise
-    if hasattr(os, "O_DIRECTORY"):  # where a directory can be opened, its entries are written to the disk, too
-        folder = os.open(target.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(folder)
-        os.close(folder)
 
 
 def _taken(target: Path) -> BackupFailed:

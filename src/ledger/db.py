@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DBAPIError, NotSupportedError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, NotSupportedError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -47,13 +47,16 @@ _POSTGRES_CONNECTIONS = 10
 _FULL = (sqlite3.SQLITE_FULL, "53100")
 """SQLite's code and PostgreSQL's state for a disk that is full."""
 
-_STATEMENTS_FAULT = "22"
-"""The class of PostgreSQL's errors that a statement's values are to blame for."""
+_STATEMENTS_FAULT = ("22", "54")
+"""Classes of PostgreSQL's errors that a statement's values are to blame for."""
 
-UNREACHABLE = (OperationalError, ProgrammingError, NotSupportedError, OSError, TimeoutError)
+_SCHEMA = ("42P01", "42703", "42501", "3F000")
+"""PostgreSQL's states for a table, a column, a right or a schema that is missing."""
+
+UNREACHABLE = (OperationalError, NotSupportedError, OSError, TimeoutError)
 """What is raised when the database or its schema cannot be reached or used just now.
 
-Not among them: values that it refuses to keep, and damage to what it has kept.
+Not among them: statements that are wrong, values that it refuses to keep, and damage to what it has kept.
 """
 
 
@@ -170,14 +173,14 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Session]:
         """A transaction that may write; an exception inside rolls it back."""
-        async with self._writer.transaction() as session:
+        async with self._writer.transaction(writes=True) as session:
             yield session
         session.committed()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Session]:
         """A transaction that only reads."""
-        async with self._reader.transaction() as session:
+        async with self._reader.transaction(writes=False) as session:
             yield session
 
     async def server_time(self) -> datetime:
@@ -202,12 +205,13 @@ class _Pool:
     def __init__(self, engine: AsyncEngine, size: int = 1) -> None:
         self._engine = engine
         self._places = anyio.Semaphore(size)
-        self._is_lost = False
+        self._lost: set[bool] = set()
+        """Whether writes (true) or reads (false) have failed of late."""
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Session]:
+    async def transaction(self, *, writes: bool) -> AsyncGenerator[Session]:
         outside_transaction("another transaction")
-        with self._watched():
+        with self._watched(writes=writes):
             with _limited():
                 await self._places.acquire()
             try:
@@ -237,22 +241,23 @@ class _Pool:
             await connection.close()
 
     @contextmanager
-    def _watched(self) -> Generator[None]:
-        """Log once that the database cannot be used, and once that it can be again."""
+    def _watched(self, *, writes: bool) -> Generator[None]:
+        """Log once that the database cannot be used, and once that it can be again. Raises `Unanswered`."""
+        use = "written to" if writes else "read"
         try:
             yield
         except UNREACHABLE as error:
             if isinstance(error, DBAPIError):
                 error.statement = error.code = None  # whoever logs it every tick needs its own words alone, on one line
-            if not self._is_lost:
-                log.warning("The database cannot be used: %s", error)
-            self._is_lost = True
+            if writes not in self._lost:
+                log.warning("The database cannot be %s: %s", use, error)
+            self._lost.add(writes)
             if isinstance(error, TimeoutError):
                 raise Unanswered(str(error)) from error
             raise
-        if self._is_lost:
-            log.info("The database can be used again")
-        self._is_lost = False
+        if writes in self._lost:
+            log.info("The database can be %s again", use)
+        self._lost.discard(writes)
 
 
 def _limited(*, shield: bool = False) -> AbstractContextManager[object]:
@@ -269,6 +274,8 @@ def _postgresql_engine(url: str) -> AsyncEngine:
         # What a process holds that has lost its network amid a transaction must not stay locked for hours.
         cursor = connection.cursor()
         cursor.execute(f"SET idle_in_transaction_session_timeout = {2_000 * TRANSACTION_SECONDS:.0f}")
+        # And a statement that waits for a lock must not go on when nobody waits for it any more.
+        cursor.execute(f"SET statement_timeout = {1_000 * TRANSACTION_SECONDS:.0f}")
         cursor.close()
         connection.commit()
 
@@ -279,8 +286,9 @@ def _postgresql_engine(url: str) -> AsyncEngine:
     def named(context: ExceptionContext) -> Exception | None:
         # The adapter gives lost connections, and most of what the server says, no class that tells what they are.
         error, cause = context.sqlalchemy_exception, context.original_exception
-        is_statements = str(getattr(cause, "sqlstate", "")).startswith(_STATEMENTS_FAULT)
-        if context.is_pre_ping or not (context.is_disconnect or (type(error) is DBAPIError and not is_statements)):
+        state = str(getattr(cause, "sqlstate", ""))
+        is_servers = type(error) is DBAPIError and not state.startswith(_STATEMENTS_FAULT)
+        if context.is_pre_ping or not (context.is_disconnect or is_servers or state in _SCHEMA):
             return None
         return OperationalError(context.statement, context.parameters, cause, hide_parameters=True)
 

@@ -7,7 +7,7 @@ all commits of the database wait in line.
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -80,10 +80,10 @@ class Hints:
     async def _connected(self, hear: Callable[[str], None]) -> AsyncGenerator[Any]:
         """A connection of the driver's that listens."""
         engine = create_async_engine(self._db.url, poolclass=NullPool)
-        with anyio.fail_after(TRANSACTION_SECONDS):
+        with _limited():
             pooled = await engine.connect()
+        connection: Any = (await pooled.get_raw_connection()).driver_connection
         try:
-            connection: Any = (await pooled.get_raw_connection()).driver_connection
             own = connection.get_server_pid()
 
             def notified(_: object, sender: int, __: str, key: str) -> None:
@@ -94,21 +94,22 @@ class Hints:
                 self._stirred.set()
 
             connection.add_termination_listener(ended)
-            with anyio.fail_after(TRANSACTION_SECONDS):
+            with _limited():
                 await connection.add_listener(CHANNEL, notified)
             yield connection
         finally:
             with anyio.CancelScope(shield=True):
-                await pooled.invalidate()  # which ends it without waiting for a server that may be gone
+                connection.terminate()  # the polite way waits for the server, which may be gone
+                await pooled.invalidate()
 
     async def _send_all(self, connection: Any) -> None:  # noqa: ANN401 - asyncpg need not be installed
         """Send what comes, until the end; each tick an empty sending shows whether the connection still stands."""
         while True:
             await self._clock.sleep_until(self._clock.now() + self._tick, self._stirred)
             self._stirred = anyio.Event()
-            with anyio.fail_after(TRANSACTION_SECONDS):
+            with _limited():
                 await self._send_unsent(connection)
-            if self._ending.is_set():
+            if self._ending.is_set() and not self._unsent:
                 return
             await self._clock.sleep_until(self._clock.now() + _PAUSE, self._ending)
 
@@ -120,3 +121,7 @@ class Hints:
             self._unsent |= unsent
             self._stirred.set()
             raise
+
+
+def _limited() -> AbstractContextManager[object]:
+    return anyio.fail_after(TRANSACTION_SECONDS, reason=f"it did not answer within {TRANSACTION_SECONDS:g} s")

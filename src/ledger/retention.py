@@ -41,8 +41,10 @@ class Retention:
     async def run(self, stopping: anyio.Event) -> None:
         """Look every hour until `stopping`."""
         wait = FIRST
-        while not stopping.is_set():
+        while True:
             await self._clock.sleep_until(self._clock.now() + wait, stopping)
+            if stopping.is_set():
+                return
             try:
                 await self.prune(stopping)
             except Exception as error:
@@ -67,7 +69,7 @@ class Retention:
         if runs_before:
             batches["runs"] = partial(runs.forget, before=runs_before, limit=BATCH)
         if by_age:
-            batches["approvals"] = partial(approvals.forget, before=by_age, now=now, limit=BATCH)
+            batches["approvals"] = partial(approvals.forget, before=by_age, limit=BATCH)
             batches["questions"] = partial(questions.forget, before=by_age, limit=BATCH)
             batches["days of budgets"] = partial(budgets.forget, before=by_age.date(), limit=BATCH)
         done = {name: await self._all(batch, stopping or anyio.Event()) for name, batch in batches.items()}

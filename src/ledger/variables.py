@@ -180,7 +180,12 @@ _COST = _unlimited(_number(0, 1_000_000_000))
 VARIABLES = (
     Variable("CRT_HOST", "host", _text, "Address to listen on; other than loopback only with `CRT_API_TOKEN`."),
     Variable("CRT_PORT", "port", _whole(0, 65_535), "Port to listen on; 0 takes a free one."),
-    Variable("CRT_WORK_PORT", "work_port", _whole(0, 65_535), "Port on which `ledger work` tells its health."),
+    Variable(
+        "CRT_WORK_PORT",
+        "work_port",
+        _whole(0, 65_535),
+        "Port on which `ledger work` tells its health; 0 takes a free one.",
+    ),
     Variable("CRT_DATABASE_URL", "database_url", _database, "SQLite file, or `postgresql+asyncpg://…`."),
     Variable("CRT_API_TOKEN", "api_token", _text, "Bearer token that every request but `/health/live` must carry."),
     Variable("CRT_ALLOWED_HOSTS", "allowed_hosts", _hosts, "Further host names requests may name, comma-separated."),
@@ -216,7 +221,9 @@ VARIABLES = (
         _seconds(1, 3_600),
         "How much longer than that a turn is left to its process, before another takes it over.",
     ),
-    Variable("CRT_TICK_SECONDS", "tick_seconds", _seconds(0.1, 60), "How late another process's write is noticed."),
+    Variable(
+        "CRT_TICK_SECONDS", "tick_seconds", _seconds(0.1, 60), "How late another process's write is noticed at most."
+    ),
     Variable(
         "CRT_STOP_GRACE_SECONDS", "stop_grace_seconds", _seconds(0, 600), "How long running turns get at shutdown."
     ),
@@ -238,13 +245,13 @@ VARIABLES = (
         _unlimited(_number(0, 36_500, "a number of days")),
         "How long prompts, answers and contexts of runs are kept.",
     ),
-    Variable("CRT_KEEP_PROMPTS", "keep_prompts", _KEPT, "And of how many runs, the newest."),
+    Variable("CRT_KEEP_PROMPTS", "keep_prompts", _KEPT, "Of how many runs, the newest, they are kept at most."),
     Variable(
         "CRT_KEEP_RUNS_DAYS",
         "keep_runs_days",
         _unlimited(_number(2, 36_500, "a number of days")),
         "How long runs are kept, and closed questions, approvals and days of budgets.",
     ),
-    Variable("CRT_KEEP_RUNS", "keep_runs", _KEPT, "And how many runs in all, the newest."),
+    Variable("CRT_KEEP_RUNS", "keep_runs", _KEPT, "How many runs, the newest, are kept at most."),
     Variable("CRT_LOG_LEVEL", "log_level", _level, "`debug`, `info`, `warning` or `error`."),
 )

@@ -1,7 +1,7 @@
 """A crowd of threads, each due every few seconds, and processes that are killed: `python -m tests.chaos.crowd`.
 
-On SQLite with two processes, or, with `--postgres`, with three on the database that LEDGER_TEST_POSTGRES_URL
-names, which is emptied. Every slot asks a model, which posts: something new is written to every thread in every interval, as
+On SQLite with two processes, or, with `--postgres`, with three on the database that LEDGER_TEST_POSTGRES_URL names,
+which is emptied. Every slot asks a model, which posts: something new is written to every thread in every interval, as
 another program would that shares the database. Prints what the database holds afterwards; exits with 1 if a slot or an
 effect is lost or doubled, or a slot was late by more than a lease.
 """
@@ -70,14 +70,12 @@ async def crowd(plan: Plan) -> Outcome:
             fleet = Fleet(_Start(plan, stub, Path(directory)), plan.processes)
             db = Database(plan.url)
             first = await _prepare(db, plan)
+            ends = first + plan.lasts
             async with anyio.create_task_group() as group:
                 for name in fleet.names:
                     group.start_soon(fleet.keep_running, name)
                 await fleet.all_running()
-                print(
-                    f"{plan.processes} processes run; {plan.threads:,} threads are due every {plan.every}", flush=True
-                )
-                ends = first + plan.lasts
+                print(f"{plan.processes} processes, {plan.threads:,} threads, due every {plan.every}", flush=True)
                 await _live(db, fleet, plan, first, ends)
                 group.cancel_scope.deadline = anyio.current_time() + 60  # when all have ended by themselves
             report = await audit(db, plan.every, served_until=ends)

@@ -99,9 +99,10 @@ async def _close(session: Session, closed: Approval) -> Approval:
     return closed
 
 
-async def forget(session: Session, *, before: datetime, now: datetime, limit: int) -> int:
-    """Delete some that were proposed before a moment and wait no more, the oldest first; answers how many."""
-    waits = (ApprovalRow.status == "pending") & (ApprovalRow.expires_at > now)
-    old = select(ApprovalRow.id).where(ApprovalRow.proposed_at < before, ~waits).order_by(ApprovalRow.proposed_at)
-    some = ApprovalRow.id.in_(old.limit(limit).with_for_update(skip_locked=True))
-    return (await session.execute(delete(ApprovalRow).where(some))).rowcount
+async def forget(session: Session, *, before: datetime, limit: int) -> int:
+    """Delete some that were closed or expired before a moment, the oldest first; answers how many."""
+    ended = func.coalesce(ApprovalRow.closed_at, ApprovalRow.expires_at) < before
+    # Proposed before that as well, which an index finds.
+    old = select(ApprovalRow.id).where(ApprovalRow.proposed_at < before, ended).order_by(ApprovalRow.proposed_at)
+    some = old.limit(limit).with_for_update(skip_locked=True)
+    return (await session.execute(delete(ApprovalRow).where(ApprovalRow.id.in_(some)))).rowcount

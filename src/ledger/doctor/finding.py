@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, quote_plus, unquote
 
 from msgspec import Struct
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from ledger.settings import Settings
@@ -13,8 +14,8 @@ from ledger.settings import Settings
 Level = Literal["ok", "warn", "FAIL"]
 """`FAIL`: a person must do something. `warn`: nothing is broken, or it could not be seen."""
 
-_IN_URL = re.compile(r"(?<=:)[^/?#:]+(?=@)|(?<==)[^&#]+")
-"""A password, and the values of a query; in whatever is given for a URL."""
+_IN_URL = re.compile(r"(?<=:)[^/?#:]+(?=@)|(?<=password=)[^&#]+|(?<=key=)[^&#]+|(?<=token=)[^&#]+")
+"""A password before the host, and what the names of a query's values call secret; in whatever is given for a URL."""
 
 
 class Finding(Struct, frozen=True):
@@ -35,6 +36,8 @@ def told(error: BaseException, settings: Settings) -> str:
 
 def _secrets(settings: Settings) -> Iterator[str]:
     yield from filter(None, (settings.llm_api_key, settings.api_token))
+    if password := make_url(settings.database_url).password:
+        yield from (password, quote(password), quote_plus(password))
     for url in (settings.database_url, settings.llm_base_url or ""):
         for secret in _IN_URL.findall(url):
             yield from (secret, unquote(secret))

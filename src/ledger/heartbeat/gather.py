@@ -120,7 +120,10 @@ async def _digested(session: Session, thread_id: str, proposed: list[Approval]) 
     posted = await posts.newest_of_agent(session, thread_id, DIGESTS)
     digests = [approval.run_id for approval in proposed if approval.action.get("board") == DIGESTS]
     digests += [posted.run_id] if posted and posted.run_id else []
-    return max([await runs.seen_seq(session, run_id) for run_id in digests], default=0)
+    read_to = max([await runs.seen_seq(session, run_id) for run_id in digests], default=0)
+    if posted and not read_to:  # its run is no longer kept
+        return await messages.received_by(session, thread_id, posted.created_at)
+    return read_to
 
 
 def _is_answered(mention: Mention, proposed: list[Approval]) -> bool:

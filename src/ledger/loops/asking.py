@@ -1,6 +1,8 @@
 """Asking a model amid a turn: within budgets, while its provider is well, and with everything on record."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -13,7 +15,7 @@ from ledger.budgets import store as budgets
 from ledger.budgets.store import Purse
 from ledger.budgets.structs import Amounts, Plan
 from ledger.clock import Clock
-from ledger.db import Database, Session
+from ledger.db import UNREACHABLE, Database, Session
 from ledger.errors import NotFound
 from ledger.llm import LLM, ChatAnswer, ChatMessage, ChatRequest, ModelError, ModelTimeout, shorter
 from ledger.loops.breaker import Admission, Breaker
@@ -34,6 +36,9 @@ _QUOTED = 8_000
 
 _RECHECKED = timedelta(hours=1)
 """After how long a turn held by a budget looks again: a person may have raised it."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Pass(Struct, frozen=True):
@@ -123,11 +128,12 @@ class Asking:
                 await self._breaker.succeeded(granted.admission)
             raise
         except BaseException:
-            with CancelScope(shield=True):
+            with CancelScope(shield=True), _kept_if_possible():
                 await self._breaker.abandoned(granted.admission)
             raise
         self._note(request, record, answer, granted)
-        await self._breaker.succeeded(granted.admission)
+        with _kept_if_possible():
+            await self._breaker.succeeded(granted.admission)
         return answer
 
     async def _in_time(self, request: ChatRequest, record: Record) -> ChatAnswer:
@@ -155,7 +161,9 @@ class Asking:
                 raise _deleted(gone) from None
             if not await turns.is_held(session, run.loop, run.thread_id, run.id):
                 # Deleted, and made again; or taken over. Nothing may be asked of it, nor counted on whoever came after.
-                raise TurnFailed("internal_error", "The turn is no longer this one's: its thread is another.")
+                raise TurnFailed(
+                    "internal_error", "Its thread was deleted, or another process has taken the turn over."
+                )
             admission = await self._breaker.admit(session, request.model, run.id)
         return Pass(admission, purse, amounts)
 
@@ -177,6 +185,15 @@ class Asking:
             latency_seconds=(before.latency_seconds or 0.0) + answer.latency.total_seconds(),
             cost=_sum(before.cost, self._plan.cost(request.model, prompt, completion)),
         )
+
+
+@contextmanager
+def _kept_if_possible() -> Generator[None]:
+    """What became of a call is told to other processes, unless the database is away: the next call tells it, too."""
+    try:
+        yield
+    except UNREACHABLE as error:
+        log.warning("What became of a call could not be kept: %s", error)
 
 
 def _held_by(spent: budgets.Spent, now: datetime) -> TurnHeld:

@@ -102,7 +102,6 @@ class Heartbeat:
             record.note(outcome="skipped", reason=seen.closed.reason, summary=why)
             return Sighting(turn, seen) if seen.begun else None
         record.note(
-            instructions=seen.instructions.text,
             instructions_version=seen.instructions.version,
             seen_seq=seen.state.message_count,
             dry_run=seen.config.dry_run,
@@ -112,7 +111,7 @@ class Heartbeat:
             context, archive = await self._gather(turn, seen, run.started_at, by_rules=chosen is None)
         except NotFound:
             return None  # the thread was deleted meanwhile
-        record.note(context=msgspec.to_builtins(context))
+        record.note(context=msgspec.to_builtins(context), instructions=seen.instructions.text)
         if chosen is None:
             record.note(decided_by="rules")
             decision, complete, read_to = rules.decide(context, archive, watermark=turn.watermark)

@@ -126,7 +126,8 @@ class Settling:
     def _lose(self, turn: Turn) -> None:
         self.lost_claims += 1
         log.warning(
-            "[%s_LOOP] Turn %s of thread %s applies nothing: the thread is gone or another process took it over",
+            "[%s_LOOP] Turn %s of thread %s applies nothing: the thread is gone, another process took it over, or it "
+            "was settled already and nobody heard of it",
             self._work.label,
             turn.lease_token,
             turn.thread_id,

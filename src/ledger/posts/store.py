@@ -39,10 +39,10 @@ _BY_AGENT = _BY_TIME.where(PostRow.origin == "agent")
 _OF_AGENT = _BY_AGENT.where(_STANDS).limit(bindparam("most"))
 _RECENT_OF_AGENT = _BY_AGENT.where(_STANDS, _ON_BOARD, _SINCE).limit(bindparam("most"))
 _NEWEST_OF_AGENT = _BY_AGENT.where(_ON_BOARD).limit(1)
-_OF_OTHERS = (
+_OF_OTHERS = [
     exists().where(row.thread_id == bindparam("thread_id"), row.origin != "agent", row.created_at > bindparam("since"))
     for row in (PostRow, CommentRow)
-)
+]
 _ANY_OF_OTHERS = select(or_(*_OF_OTHERS))
 _NEW = insert(PostRow)
 _CHANGED = update(PostRow).where(_IS_IT)

@@ -23,7 +23,7 @@ _FOLDED = (
         RunRow.id == bindparam("run_id"),
         RunRow.trigger == "schedule",
         RunRow.outcome == "skipped",
-        RunRow.reason == bindparam("same_reason"),
+        RunRow.reason.is_not_distinct_from(bindparam("same_reason")),
         RunRow.first_slot.is_not(None),
     )
     .values(
@@ -110,7 +110,7 @@ async def nth_newest(session: Session, n: int) -> datetime | None:
 
 
 async def strip(session: Session, *, before: datetime, limit: int) -> int:
-    """Empty the details of some runs that started before a moment, the oldest first; answers of how many."""
+    """Empty the details of some runs that started before a moment, the oldest first; answers how many."""
     detailed = RunRow.context.is_not(None) | RunRow.prompt.is_not(None)
     old = select(RunRow.id).where(detailed, RunRow.started_at < before).order_by(RunRow.started_at)
     some = RunRow.id.in_(old.limit(limit).with_for_update(skip_locked=True))

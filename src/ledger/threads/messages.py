@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from msgspec import structs
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from ledger.columns import columns
 from ledger.db import Session, new_id
@@ -22,6 +22,9 @@ _NEWEST, _OLDEST = Keyset(MessageRow.seq), Keyset(MessageRow.seq, descending=Fal
 _OF_THREAD = MessageRow.thread_id == bindparam("thread_id")
 _SINCE = MessageRow.created_at > bindparam("since")
 _BY_POSITION = _MESSAGE.where(_OF_THREAD).order_by(MessageRow.seq.desc())
+_RECEIVED_BY = select(func.max(MessageRow.seq)).where(
+    MessageRow.thread_id == bindparam("thread_id"), MessageRow.received_at <= bindparam("moment")
+)
 _NEWEST_BEHIND = _BY_POSITION.where(MessageRow.seq > bindparam("after")).limit(bindparam("most"))
 _RECENT_OF_AGENT = _BY_POSITION.where(MessageRow.origin == "agent", _SINCE).limit(bindparam("most"))
 _KNOWN = select(MessageRow.id).where(_OF_THREAD, MessageRow.id.in_(bindparam("ids")))
@@ -64,6 +67,11 @@ async def recent_of_agent(session: Session, thread_id: str, *, since: datetime, 
 async def newest(session: Session, thread_id: str, limit: int, *, after: int = 0) -> list[Message]:
     """The newest messages behind position `after`, oldest of them first."""
     return (await session.all(_NEWEST_BEHIND, Message, thread_id=thread_id, after=after, most=limit))[::-1]
+
+
+async def received_by(session: Session, thread_id: str, moment: datetime) -> int:
+    """The newest message that had been received by then; 0 if there was none."""
+    return await session.scalar(_RECEIVED_BY, thread_id=thread_id, moment=moment) or 0
 
 
 async def page(

@@ -15,8 +15,8 @@ _TURN = select(*_COLUMNS)
 _IS_IT = (TurnRow.loop == bindparam("of_loop"), TurnRow.thread_id == bindparam("of_thread"))
 _ONE = _TURN.where(*_IS_IT)
 _OF_THREAD = _TURN.where(TurnRow.thread_id == bindparam("of_thread"))
-_HELD_NOW = _ONE.where(TurnRow.lease_token == bindparam("token"))
-_HELD = _HELD_NOW.with_for_update()
+_HELD = _ONE.where(TurnRow.lease_token == bindparam("token"))
+_HELD_LOCKED = _HELD.with_for_update()
 _CHANGED = update(TurnRow).where(*_IS_IT)
 _UNCLAIMED = _CHANGED.where(TurnRow.lease_token.is_not_distinct_from(bindparam("token")))
 _WANTED = select(LoopRow.wanted).where(LoopRow.loop == bindparam("of_loop"))
@@ -123,12 +123,12 @@ async def claim_one(session: Session, turn: Turn, *, now: datetime, until: datet
 
 async def held(session: Session, turn: Turn) -> Turn | None:
     """The turn as it stands now, locked, if the claim still holds it."""
-    return await session.first(_HELD, Turn, token=turn.lease_token, **_key(turn))
+    return await session.first(_HELD_LOCKED, Turn, token=turn.lease_token, **_key(turn))
 
 
 async def is_held(session: Session, loop: LoopName, thread_id: str, token: str) -> bool:
     """Whether a claim holds its turn still."""
-    return await session.first(_HELD_NOW, Turn, of_loop=loop, of_thread=thread_id, token=token) is not None
+    return await session.first(_HELD, Turn, of_loop=loop, of_thread=thread_id, token=token) is not None
 
 
 async def release(session: Session, turn: Turn) -> None:
