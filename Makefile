@@ -39,7 +39,10 @@ format: .venv/.tests
 	@touch $@
 
 chaos: .venv/.tests
-	$(BIN)/python -m tests.chaos.kill
+	$(BIN)/python -m tests.chaos.kill --kills 200
+	$(BIN)/python -m tests.chaos.crowd --threads 250
+	$(BIN)/python -m tests.chaos.crowd --threads 250 --postgres
+	$(BIN)/python -m tests.chaos.database_outage
 
 bench: .venv/.tests
 	$(BIN)/python benchmarks/claims.py

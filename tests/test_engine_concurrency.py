@@ -429,3 +429,17 @@ MANY_THREADS = """
 MANY_TURNS = """
     INSERT INTO turns (thread_id, loop, enabled, anchor_at, slot, next_due_at, attempt, watermark, basis)
     SELECT id, 'heartbeat', 1, :now, :due, :due, 0, 0, '' FROM threads"""
+
+
+async def test_a_slot_that_a_clock_ahead_has_settled_does_not_come_again(
+    process: Process, other_db: Database, toy: Toy, clock: ManualClock
+) -> None:
+    ahead = Process(other_db, ManualClock(clock.now() + HALF_HOUR), toy)
+    clock.advance(HALF_HOUR - SECOND)
+    await ahead.loop.run_once()
+    await process.say("a", "Hello.")
+    await process.loop.run_for_thread("a")
+    clock.advance(SECOND)
+    await process.loop.run_once()
+    assert (await process.turn("a")).slot == START + 2 * HALF_HOUR
+    assert_covered_once(await process.runs("a"), START, HALF_HOUR, clock.now())

@@ -66,16 +66,30 @@ class Step(NamedTuple):
         return timedelta(seconds=self.seconds)
 
 
-OFTEN = ["wait", "pass", "go on"] * 4
-SELDOM = ["start", "stop", "dies", "comes back", "run now", "enable", "disable", "time", "say", "delete", "create"]
+OFTEN = ["wait", "pass", "go on"] * 2
+SELDOM = ["stop", "start", "dies", "comes back", "run now", "enable", "disable", "time", "say", "delete", "create"]
+PROCESSES, HOW = st.integers(0, 1), st.sampled_from(CHOSEN)
 STEPS = st.builds(
     Step,
     what=st.sampled_from(OFTEN + SELDOM),
-    by=st.integers(0, 1),
+    by=PROCESSES,
     on=st.sampled_from(["a", "b"]),
-    end=st.sampled_from([*CHOSEN, *[HELD] * 4]),
+    end=HOW | st.just(HELD),
     seconds=st.sampled_from([1, 31, 61, 101, 151, 700, 1_801, 5_003]),
     every=st.sampled_from([None, 60, 600, 2_700]),
+)
+
+
+def scene(by: int, meanwhile: list[Step], what: str, end: str) -> list[Step]:
+    """A turn in the middle of which something happens."""
+    return [Step("wait", seconds=1_801), Step("pass", by, end=HELD), *meanwhile, Step(what, by, end=end)]
+
+
+SCENES = st.builds(
+    scene, PROCESSES, st.lists(STEPS, min_size=1, max_size=4), st.sampled_from(["go on", "comes back"]), HOW
+)
+PLAYS = st.lists(SCENES | SCENES | STEPS.map(lambda step: [step]), min_size=3, max_size=8).map(
+    lambda parts: [step for part in parts for step in part]
 )
 
 
@@ -329,17 +343,24 @@ class World:
             assert await rows_of(machine.db, step.on) == 0
         elif promise is not None and step.what != "create":
             await self._change(machine, step, promise)
+        if step.what in {"stop", "go on", "comes back"}:
+            for on, each in self.promises.items():
+                await self._compare_turn(on, each)
 
     async def compare(self, on: str, promise: Promise) -> None:
         """What there is of a thread is what the model has, and nothing else."""
         process = self._machines[0]
-        runs, turn = await process.runs(on), await process.turn(on)
+        runs = await process.runs(on)
         assert Counter(Ran(*(getattr(run, name) for name in Ran._fields)) for run in runs) == Counter(promise.runs)
         assert sorted(await process.said(on)) == sorted(run.id for run in runs if run.outcome == "acted")
         ranges = [(run.first_slot, run.last_slot) for run in runs if run.slots]
         for slot in promise.settled:
             assert len([first for first, last in ranges if first and last and first <= slot <= last]) == 1
         assert len(set(promise.settled)) == sum(run.slots for run in runs)
+        await self._compare_turn(on, promise)
+
+    async def _compare_turn(self, on: str, promise: Promise) -> None:
+        turn = await self._machines[0].turn(on)
         assert turn.slot == promise.slot
         found, expected = (at and max(at, self.now) for at in (turn.next_due_at, promise.tried_at))
         assert found == expected
@@ -518,8 +539,8 @@ INTERVALS = st.sampled_from([None, 60])
 
 
 @on_sqlite
-@few(80)
-@given(steps=st.lists(STEPS, min_size=12, max_size=30), every=INTERVALS)
+@few(70)
+@given(steps=PLAYS, every=INTERVALS)
 async def test_every_slot_is_settled_once_whatever_happens(
     db: Database, other_db: Database, steps: list[Step], every: int | None
 ) -> None:
@@ -528,7 +549,7 @@ async def test_every_slot_is_settled_once_whatever_happens(
 
 @on_postgres
 @few(25)
-@given(steps=st.lists(STEPS, min_size=12, max_size=30), every=INTERVALS)
+@given(steps=PLAYS, every=INTERVALS)
 async def test_every_slot_is_settled_once_on_postgresql_too(
     db: Database, other_db: Database, steps: list[Step], every: int | None
 ) -> None:

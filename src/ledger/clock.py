@@ -11,6 +11,8 @@ import anyio
 
 from ledger.errors import Invalid
 
+_LONGEST_ROUND_TRIP = timedelta(seconds=0.5)
+
 
 class Clock(Protocol):
     def now(self) -> datetime:
@@ -45,15 +47,22 @@ class ServerClock(SystemClock):
 
     def __init__(self) -> None:
         self._zero = super().now() - self._elapsed()
+        self._follows = False
 
     def now(self) -> datetime:
         return self._zero + self._elapsed()
 
     async def follow(self, ask: Callable[[], Awaitable[datetime]]) -> None:
-        """Set the offset from one answer of the server; its error is at most half the round trip."""
+        """Set the offset from one answer of the server; its error is at most half the round trip.
+
+        An answer that was long under way is passed over: the old offset is better.
+        """
         asked = self._elapsed()
         moment = await ask()
-        self._zero = moment - (asked + self._elapsed()) / 2
+        answered = self._elapsed()
+        if not self._follows or answered - asked <= _LONGEST_ROUND_TRIP:
+            self._zero = moment - (asked + answered) / 2
+            self._follows = True
 
     @staticmethod
     def _elapsed() -> timedelta:

@@ -83,6 +83,7 @@ class Agenda:
         if current.slot is not None and not is_early:
             last, slots = self._work.covered(facts, current.slot, run.started_at)
             run = structs.replace(run, last_slot=last, slots=slots)
+            current = structs.replace(current, settled_slot=last)
             facts = facts if is_put_off else structs.replace(facts, after=last)
         slot = self._work.due(facts)
         tried_at = slot
@@ -114,7 +115,8 @@ class Agenda:
             enabled=turn.enabled,
             every=turn.every(self._work.every),
             anchor_at=turn.anchor_at,
-            after=after,
+            # Clocks go back now and then, by little.
+            after=max(after, turn.settled_slot or after),
             slot=slot,
             hours=await self._work.hours(session, turn) if turn.enabled else Hours(),
             news=await self._work.news(session, turn) if turn.enabled else None,

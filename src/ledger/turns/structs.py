@@ -36,6 +36,8 @@ class Turn(Struct, frozen=True):
     last_run_id: str | None
     settled_at: datetime | None = None
     """When the last turn that read anything ended."""
+    settled_slot: datetime | None = None
+    """The last slot that is done: whatever clocks show, it does not come again."""
 
     @staticmethod
     def blank(loop: LoopName, thread_id: str, now: datetime) -> "Turn":

@@ -33,6 +33,7 @@ class TurnRow(Row):
     basis: Mapped[str]
     last_run_id: Mapped[str | None]
     settled_at: Mapped[datetime | None] = mapped_column(Moment())
+    settled_slot: Mapped[datetime | None] = mapped_column(Moment())
 
 
 class LoopRow(Row):
