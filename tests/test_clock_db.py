@@ -3,7 +3,8 @@
 import random
 import shutil
 import sqlite3
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from ledger.clock import ManualClock, SystemClock
+from ledger.clock import ManualClock, ServerClock, SystemClock
 from ledger.completions import OpenAICompatible
 from ledger.db import Database, Session
 from ledger.llm import ChatMessage, ChatRequest
@@ -99,6 +100,32 @@ async def add_thread(session: Session, name: str) -> None:
 async def names(db: Database) -> list[str]:
     async with db.read() as session:
         return [thread.id for thread in (await threads.page(session, limit=200)).items]
+
+
+async def test_an_answer_that_was_long_in_coming_does_not_move_the_clock() -> None:
+    elapsed = timedelta(0)
+    clock = ServerClock(lambda: elapsed)
+
+    async def answer(waited: timedelta) -> datetime:
+        nonlocal elapsed
+        elapsed += waited
+        return START + elapsed
+
+    for waited in (timedelta(milliseconds=2), timedelta(seconds=4), timedelta(milliseconds=3)):
+        await clock.follow(partial(answer, waited))
+        assert abs(clock.now() - START - elapsed) <= timedelta(milliseconds=1.5)
+
+
+async def test_a_server_whose_clock_is_set_is_followed() -> None:
+    elapsed = timedelta(0)
+    clock = ServerClock(lambda: elapsed)
+
+    async def answer(ahead: timedelta) -> datetime:
+        return START + elapsed + ahead
+
+    for hours in (0, 1, -2):
+        await clock.follow(partial(answer, timedelta(hours=hours)))
+        assert clock.now() == START + elapsed + timedelta(hours=hours)
 
 
 async def test_what_is_written_is_there_after_the_transaction(db: Database) -> None:

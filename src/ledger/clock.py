@@ -11,8 +11,6 @@ import anyio
 
 from ledger.errors import Invalid
 
-_LONGEST_ROUND_TRIP = timedelta(seconds=0.5)
-
 
 class Clock(Protocol):
     def now(self) -> datetime:
@@ -42,31 +40,38 @@ class SystemClock:
         return anyio.fail_after(limit.total_seconds())
 
 
+_DRIFT = 1 / 1_000
+"""How far apart two clocks may run, in seconds a second: far more than any does."""
+
+
+def _monotonic() -> timedelta:
+    return timedelta(seconds=time.monotonic())  # noqa: TID251 - the one place that asks
+
+
 class ServerClock(SystemClock):
     """Monotonic time plus the offset to a database server's clock, so that several machines agree."""
 
-    def __init__(self) -> None:
-        self._zero = super().now() - self._elapsed()
-        self._follows = False
+    def __init__(self, elapsed: Callable[[], timedelta] = _monotonic) -> None:
+        """`elapsed`: the time since some moment, which never goes back."""
+        self._elapsed = elapsed
+        self._zero = super().now() - elapsed()
+        self._error: timedelta | None = None
+        self._asked_at = timedelta(0)
 
     def now(self) -> datetime:
         return self._zero + self._elapsed()
 
     async def follow(self, ask: Callable[[], Awaitable[datetime]]) -> None:
-        """Set the offset from one answer of the server; its error is at most half the round trip.
+        """Set the offset from one answer of the server, unless what is known by now is better.
 
-        An answer that was long under way is passed over: the old offset is better.
+        The error of an answer is at most half its round trip, which may have waited for a connection or a busy server;
+        what is known grows worse as the clocks drift apart. (So does NTP choose its samples: RFC 5905, section 10.)
         """
-        asked = self._elapsed()
+        asked_at = self._elapsed()
         moment = await ask()
-        answered = self._elapsed()
-        if not self._follows or answered - asked <= _LONGEST_ROUND_TRIP:
-            self._zero = moment - (asked + answered) / 2
-            self._follows = True
-
-    @staticmethod
-    def _elapsed() -> timedelta:
-        return timedelta(seconds=time.monotonic())  # noqa: TID251 - the one place that asks
+        error = (self._elapsed() - asked_at) / 2
+        if self._error is None or error <= self._error + (asked_at - self._asked_at) * _DRIFT:
+            self._zero, self._error, self._asked_at = moment - asked_at - error, error, asked_at
 
 
 class ManualClock:
