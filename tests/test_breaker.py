@@ -417,3 +417,24 @@ async def _settled(running: Running) -> list[dict[str, Any]]:
 
 def _last(runs: list[dict[str, Any]]) -> datetime:
     return max(datetime.fromisoformat(run["last_slot"]) for run in runs)
+
+
+@on_sqlite
+async def test_a_provider_that_had_little_time_is_not_blamed_for_it(
+    living: Running, model: ScriptedModel, clock: ManualClock
+) -> None:
+    async def dawdle(_: ChatRequest) -> str:
+        clock.advance(timedelta(seconds=100))
+        return "Of no use."
+
+    async def hang(_: ChatRequest) -> str:
+        clock.advance(timedelta(seconds=15))
+        await anyio.Event().wait()
+        raise AssertionError
+
+    await living.heartbeat.stop()
+    for _ in range(6):
+        model.says(dawdle, hang)
+        ran = await living.http.post("/api/threads/default/heartbeat/run-now")
+        assert "did not answer within the 14.0 s that were left" in ran.json()["error"]
+    assert (await living.http.get("/api/providers")).json() == []

@@ -31,6 +31,9 @@ ASKED_AGAIN = "\n\n--- asked again ---\n\n"
 _SHARE = 0.95
 """How much of a turn's deadline its calls may take: the rest is for what becomes of them."""
 
+_FAIR = 0.5
+"""A provider that had less than this part of the time is not to blame for not having answered."""
+
 _QUOTED = 8_000
 """How many characters of a useless answer the model is shown again."""
 
@@ -117,12 +120,15 @@ class Asking:
             raise TurnFailed("timeout", f"Nothing is left of the {self._limit.total_seconds():g} s that a turn has.")
         granted = await self._admit(request, record)
         record.note(model=request.model, prompt=msgspec.to_builtins(request.messages))
+        left = self._left(record)
         try:
-            answer = await self._in_time(request, record)
+            answer = await self._in_time(request, left)
         except ModelError as error:
             if not error.may_have_cost:
                 record.corrections.append((granted.purse, _difference(Amounts(), granted.reserved)))
-            if error.blames_provider:
+            if isinstance(error, ModelTimeout) and left < self._limit * _FAIR:
+                await self._breaker.abandoned(granted.admission)
+            elif error.blames_provider:
                 record.left_alone = await self._breaker.failed(granted.admission, error)
             else:
                 await self._breaker.succeeded(granted.admission)
@@ -136,13 +142,14 @@ class Asking:
             await self._breaker.succeeded(granted.admission)
         return answer
 
-    async def _in_time(self, request: ChatRequest, record: Record) -> ChatAnswer:
+    async def _in_time(self, request: ChatRequest, left: timedelta) -> ChatAnswer:
         try:
-            with self._clock.deadline(self._left(record)):
+            with self._clock.deadline(left):
                 return await self._llm.complete(request)
         except TimeoutError:
-            seconds = self._limit.total_seconds()
-            raise ModelTimeout(f"The provider did not answer within the {seconds:g} s that a turn has.") from None
+            seconds, had = self._limit.total_seconds(), left.total_seconds()
+            what = f"the {seconds:g} s that a turn has" if had > seconds * _FAIR else f"the {had:.1f} s that were left"
+            raise ModelTimeout(f"The provider did not answer within {what}.") from None
 
     def _left(self, record: Record) -> timedelta:
         """What is left of the time that all calls of a turn have together."""
