@@ -40,8 +40,8 @@ format: .venv/.tests
 
 chaos: .venv/.tests
 	$(BIN)/python -m tests.chaos.kill --kills 200
-	$(BIN)/python -m tests.chaos.crowd --threads 250
-	$(BIN)/python -m tests.chaos.crowd --threads 250 --postgres
+	$(BIN)/python -m tests.chaos.crowd --threads 100
+	$(BIN)/python -m tests.chaos.crowd --threads 100 --postgres
 	$(BIN)/python -m tests.chaos.database_outage
 
 bench: .venv/.tests

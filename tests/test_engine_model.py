@@ -2,7 +2,7 @@
 
 Two processes share a database. Turns are begun, held open, and end in all ways; processes die, or stand still and come
 back too late; the loop is stopped and started, threads are configured, deleted and made again. To play many more than
-the few examples of every day, drawn anew each time (on SQLite five thousand take about five minutes):
+the few examples of every day, drawn anew each time (five thousand take some eight minutes):
 
     LEDGER_TEST_EXAMPLES=5000 .venv/bin/pytest -n 0 -o faulthandler_timeout=0 tests/test_engine_model.py
 """
