@@ -11,12 +11,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from ledger.clock import ManualClock, ServerClock, SystemClock
 from ledger.completions import OpenAICompatible
 from ledger.db import Database, Session
 from ledger.llm import ChatMessage, ChatRequest
+from ledger.sqlite import connect
 from ledger.threads import store as threads
 from ledger.threads.structs import NewThread
 from tests.conftest import START
@@ -220,6 +222,15 @@ def can_be_locked(db: Database) -> bool:
 def sqlite(empty_sqlite: Path, tmp_path: Path) -> str:
     shutil.copyfile(empty_sqlite, tmp_path / "ledger.db")
     return f"sqlite+aiosqlite:///{tmp_path / 'ledger.db'}"
+
+
+async def test_on_sqlite_a_connection_that_is_ended_while_it_closes_is_closed(sqlite: str) -> None:
+    connection = await connect(make_url(sqlite))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(connection.close)
+            await anyio.lowlevel.checkpoint()
+            connection.stop()  # pyright: ignore[reportUnknownMemberType] - untyped
 
 
 async def test_on_sqlite_a_reading_session_cannot_write(sqlite: str) -> None:

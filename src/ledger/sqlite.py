@@ -3,6 +3,7 @@
 SQLAlchemy's adapter takes four (make a cursor, execute, fetch, close), and they are most of what a statement costs.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, cast
@@ -62,6 +63,14 @@ class _Cursor:
 
 
 class _Connection(aiosqlite.Connection):
+    _stopped: asyncio.Future[Any] | None = None
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        # The driver's own way waits for ever where it is told twice, as by a close that is cut short.
+        if self._stopped is None:
+            self._stopped = super().stop()  # pyright: ignore[reportUnknownMemberType] - untyped
+        return self._stopped
+
     def cursor(self) -> _Cursor:  # pyright: ignore[reportIncompatibleMethodOverride] - the adapter only enters it
         return _Cursor(self._run)
 
