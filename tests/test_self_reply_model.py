@@ -14,6 +14,7 @@ from ledger.insights import profiles
 from ledger.insights.structs import Profile, Words
 from ledger.journal import store
 from ledger.journal.store import Draft, Pen
+from ledger.llm import Fault
 from ledger.loops import Loop, Waker
 from ledger.threads import store as threads
 from tests.conftest import START, Opener, Running, on_sqlite
@@ -341,3 +342,20 @@ async def test_nothing_is_learned_from_what_the_agent_wrote_and_what_people_said
         for learned in ("scorecard", "profile"):
             assert (await running.http.get(f"{THREAD}/{learned}")).json()["revision"] == 0
     assert (model.asked["findings"], model.asked["proposals"]) == ([], [])
+
+
+@pytest.mark.parametrize("fault", ["passing", "lasting"])
+async def test_a_comment_that_comes_during_an_answer_that_fails_does_not_wait_for_its_next_try(
+    alone: Running, model: ScriptedModel, clock: ManualClock, fault: Fault
+) -> None:
+    entry = await _write(alone, chance=1.0)
+    clock.advance(HALF_HOUR)
+
+    async def fail_meanwhile(_: object) -> str:
+        await _comment(alone, entry, "Well?")
+        raise ModelError("Down.", fault=fault)
+
+    model.says(fail_meanwhile, _reply("Yes."), to="answer")
+    clock.advance(timedelta(seconds=1))
+    await _loop(alone).run_once()
+    assert [(answer["body"], answer["title"]) for answer in await _answers(alone)] == [("Yes.", "Re: Well?")]

@@ -98,7 +98,7 @@ class Settling:
             after = structs.replace(current, next_due_at=record.held_until)
         elif run.outcome == "failed" and not record.is_final:
             retry_at = run.finished_at + (record.left_alone or max(record.wait, backoff(current.attempt, run.id)))
-            after = structs.replace(current, attempt=current.attempt + 1, next_due_at=retry_at)
+            after = await self._retried(session, structs.replace(current, attempt=current.attempt + 1), retry_at)
         elif run.reason == "moved_on" and run.first_slot and await runs.count_moved_on(session, run) < _MOVED_ON_TRIES:
             after = structs.replace(current, next_due_at=run.finished_at)
         else:
@@ -106,12 +106,18 @@ class Settling:
             if run.outcome == "failed" and after.slot is not None and after.slot <= run.started_at:
                 # Nothing was read, so what was new still is: owed as before, and not to be tried time and again.
                 run = structs.replace(run, last_slot=run.first_slot, slots=0)
-                after = structs.replace(after, next_due_at=run.finished_at + timedelta(seconds=_BACKOFF_CAP_SECONDS))
+                retry_at = run.finished_at + timedelta(seconds=_BACKOFF_CAP_SECONDS)
+                after = await self._retried(session, structs.replace(current, attempt=0), retry_at)
         if not await self._folded(session, current, run):
             await runs.add(session, run)
             after = structs.replace(after, last_run_id=run.id)
         await turns.release(session, after)
         return run, after.next_due_at
+
+    async def _retried(self, session: Session, failed: Turn, moment: datetime) -> Turn:
+        """The turn to be tried again at some moment; what came while it failed, and is due before, need not wait."""
+        owed = await self._agenda.as_owed(session, failed)
+        return structs.replace(failed, next_due_at=moment) if owed.slot == failed.slot else owed
 
     async def _folded(self, session: Session, current: Turn, run: RunDetail) -> bool:
         """Count a turn that a gate skipped on the run before it, if that was skipped for the same reason."""
