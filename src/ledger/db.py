@@ -212,11 +212,11 @@ class _Pool:
     async def transaction(self, *, writes: bool) -> AsyncGenerator[Session]:
         outside_transaction("another transaction")
         with self._watched(writes=writes):
-            with _limited():
+            with limited():
                 await self._places.acquire()
             try:
                 # Cancelling a task amid a transaction would leave its connection locked; so it is shielded, and short.
-                with _limited(shield=True):
+                with limited(shield=True):
                     async with self._connected() as connection, connection.begin():
                         yield Session(connection)
             finally:
@@ -260,7 +260,8 @@ class _Pool:
         self._lost.discard(writes)
 
 
-def _limited(*, shield: bool = False) -> AbstractContextManager[object]:
+def limited(*, shield: bool = False) -> AbstractContextManager[object]:
+    """What no step on a connection may exceed; raises `TimeoutError`, which says so."""
     reason = f"it did not answer within {TRANSACTION_SECONDS:g} s"
     return anyio.fail_after(TRANSACTION_SECONDS, shield=shield, reason=reason)
 

@@ -7,7 +7,7 @@ all commits of the database wait in line.
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ledger.clock import Clock
-from ledger.db import TRANSACTION_SECONDS, Database
+from ledger.db import Database, limited
 
 CHANNEL = "ledger"
 
@@ -80,7 +80,7 @@ class Hints:
     async def _connected(self, hear: Callable[[str], None]) -> AsyncGenerator[Any]:
         """A connection of the driver's that listens."""
         engine = create_async_engine(self._db.url, poolclass=NullPool)
-        with _limited():
+        with limited():
             pooled = await engine.connect()
         connection: Any = (await pooled.get_raw_connection()).driver_connection
         try:
@@ -94,7 +94,7 @@ class Hints:
                 self._stirred.set()
 
             connection.add_termination_listener(ended)
-            with _limited():
+            with limited():
                 await connection.add_listener(CHANNEL, notified)
             yield connection
         finally:
@@ -107,7 +107,7 @@ class Hints:
         while True:
             await self._clock.sleep_until(self._clock.now() + self._tick, self._stirred)
             self._stirred = anyio.Event()
-            with _limited():
+            with limited():
                 await self._send_unsent(connection)
             if self._ending.is_set() and not self._unsent:
                 return
@@ -121,7 +121,3 @@ class Hints:
             self._unsent |= unsent
             self._stirred.set()
             raise
-
-
-def _limited() -> AbstractContextManager[object]:
-    return anyio.fail_after(TRANSACTION_SECONDS, reason=f"it did not answer within {TRANSACTION_SECONDS:g} s")

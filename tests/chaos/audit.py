@@ -1,6 +1,7 @@
 """What a database must hold after any history of crashes: every slot settled once, every effect there once."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -118,6 +119,15 @@ async def audit_spending(db: Database, report: Report, calls: int) -> None:
         report.lost.append(f"{calls - service.calls} of {calls} calls, which were not counted")
     if service.actions != done:
         report.wrong.append(f"{done} actions were done, and {service.actions} counted")
+
+
+async def audit_kept(db: Database, report: Report, said: Iterable[str] = ()) -> None:
+    """What people were told is kept is there (`said`: ids of messages), and no call was posted twice."""
+    async with db.read() as session:
+        kept = set(await session.scalars(select(MessageRow.id)))
+        titles = Counter(await session.scalars(select(PostRow.title).where(PostRow.origin == "agent")))
+    report.lost += [f"message {message}" for message in set(said) - kept]
+    report.doubled += [f"post {title!r}" for title, n in titles.items() if n > 1]
 
 
 class Spent(Struct, frozen=True):

@@ -12,7 +12,6 @@ import argparse
 import os
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -25,14 +24,13 @@ from sqlalchemy import insert, select, text, update
 
 from ledger import schema
 from ledger.db import Database
-from ledger.posts.tables import PostRow
 from ledger.runs.tables import RunRow
 from ledger.threads.tables import ThreadRow
 from ledger.turns.structs import Turn
 from ledger.turns.tables import TurnRow
 from tests.chaos import Service, serving
-from tests.chaos.audit import Report, audit
-from tests.chaos.fleet import Fleet, clock, wait
+from tests.chaos.audit import Report, audit, audit_kept
+from tests.chaos.fleet import Fleet, clock, variables, wait
 from tests.chaos.stub import Stub, stub_running
 
 LATENCY = timedelta(seconds=0.3)
@@ -80,7 +78,7 @@ async def crowd(plan: Plan) -> Outcome:
                 await _live(db, fleet, plan, first, ends)
                 group.cancel_scope.deadline = anyio.current_time() + 60  # when all have ended by themselves
             report = await audit(db, plan.every, served_until=ends)
-            await _check_titles(db, report)
+            await audit_kept(db, report)
             lateness = await _lateness(db)
             await db.close()
         return Outcome(plan, fleet, stub.calls, report, lateness, plan.lasts.total_seconds())
@@ -99,16 +97,10 @@ class _Start:
             command="work",
             directory=self._directory,
             CRT_DATABASE_URL=self._plan.url,
-            CRT_HEARTBEAT_LOOP_ENABLED="true",
-            CRT_LLM_BASE_URL=self._stub.url,
-            CRT_LLM_API_KEY="key",
-            CRT_LLM_MODEL="stub",
             CRT_CONCURRENCY=str(PLACES),
-            CRT_TURN_SECONDS=str(TURN_SECONDS),
-            CRT_LEASE_MARGIN_SECONDS=str(MARGIN_SECONDS),
-            CRT_TICK_SECONDS="1",
-            CRT_THREAD_CALLS_PER_DAY="unlimited",
-            CRT_THREAD_ACTIONS_PER_DAY="unlimited",
+            **variables(
+                self._stub.url, "key", turn_seconds=TURN_SECONDS, margin_seconds=MARGIN_SECONDS, tick_seconds=1
+            ),
             **quiet,
         )
 
@@ -119,10 +111,8 @@ async def _prepare(db: Database, plan: Plan) -> datetime:
     for numbers in _batches(plan.threads):
         async with db.write() as session:
             counts = dict.fromkeys(("message_count", "post_count", "person_seq", "said_tokens", "activity"), 0)
-            rows = [{"title": "", "timezone": "UTC", "created_at": begins, **counts} for _ in numbers]
-            await session.execute(
-                insert(ThreadRow), [{"id": f"t{n:05}"} | row for n, row in zip(numbers, rows, strict=True)]
-            )
+            row = {"title": "", "timezone": "UTC", "created_at": begins, **counts}
+            await session.execute(insert(ThreadRow), [{"id": f"t{n:05}", **row} for n in numbers])
             await session.execute(insert(TurnRow), [_turn(n, plan, begins) for n in numbers])
     return begins
 
@@ -163,12 +153,6 @@ async def _bring_news(db: Database, plan: Plan, ends: datetime) -> None:
                 news = update(ThreadRow).where(ThreadRow.id.in_(names)).values(activity=ThreadRow.activity + 1)
                 await session.execute(news)
         await wait(plan.every.total_seconds() / 2)
-
-
-async def _check_titles(db: Database, report: Report) -> None:
-    async with db.read() as session:
-        titles = Counter(await session.scalars(select(PostRow.title)))
-    report.doubled += [f"post {title!r}" for title, n in titles.items() if n > 1]
 
 
 async def _lateness(db: Database) -> list[float]:

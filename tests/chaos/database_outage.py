@@ -26,14 +26,12 @@ from sqlalchemy import func, select
 
 from ledger import schema
 from ledger.db import TRANSACTION_SECONDS, Database
-from ledger.posts.tables import PostRow
 from ledger.runs.tables import RunRow
-from ledger.threads.tables import MessageRow
 from ledger.turns.tables import TurnRow
 from tests.chaos import Service, serving
-from tests.chaos.audit import Report, audit, audit_learning, audit_spending
+from tests.chaos.audit import Report, audit, audit_kept, audit_learning, audit_spending
 from tests.chaos.cluster import Cluster, NoCluster, cluster_running
-from tests.chaos.fleet import Fleet, clock, wait
+from tests.chaos.fleet import Fleet, clock, variables, wait
 from tests.chaos.kill import EVERY, MARGIN_SECONDS, TURN_SECONDS, Deciding, prepare
 from tests.provider import provider_running
 
@@ -153,7 +151,7 @@ async def cause(seconds: float) -> bool:
         report = await audit(db, EVERY, served_until=outages[-1].ended)
         await audit_learning(db, report)
         await audit_spending(db, report, deciding.calls)
-        await _check_kept(db, people.said, report)
+        await audit_kept(db, report, people.said)
         for outage in outages:
             outage.settled_after = await _first_settled(db, outage)
         await db.close()
@@ -164,17 +162,11 @@ def _start(database: str, provider: str, directory: Path, name: str) -> Abstract
     return serving(
         directory=directory,
         CRT_DATABASE_URL=database,
-        CRT_HEARTBEAT_LOOP_ENABLED="true",
         CRT_REFLECTION_LOOP_SECONDS="5",
         CRT_PERSONALITY_LOOP_SECONDS="5",
-        CRT_LLM_BASE_URL=provider,
-        CRT_LLM_API_KEY=name,
-        CRT_LLM_MODEL="stub",
-        CRT_TURN_SECONDS=str(TURN_SECONDS),
-        CRT_LEASE_MARGIN_SECONDS=str(MARGIN_SECONDS),
-        CRT_TICK_SECONDS=str(TICK_SECONDS),
-        CRT_THREAD_CALLS_PER_DAY="unlimited",
-        CRT_THREAD_ACTIONS_PER_DAY="unlimited",
+        **variables(
+            provider, name, turn_seconds=TURN_SECONDS, margin_seconds=MARGIN_SECONDS, tick_seconds=TICK_SECONDS
+        ),
     )
 
 
@@ -241,15 +233,6 @@ async def _has_passed(http: httpx.AsyncClient, url: str, since: datetime) -> boo
 
 def _warnings(fleet: Fleet) -> int:
     return sum(" WARNING " in line for service in fleet.services.values() for line in service.log)
-
-
-async def _check_kept(db: Database, said: set[str], report: Report) -> None:
-    """What people were told is kept is there, and no call was posted twice."""
-    async with db.read() as session:
-        kept = set(await session.scalars(select(MessageRow.id)))
-        titles = Counter(await session.scalars(select(PostRow.title).where(PostRow.origin == "agent")))
-    report.lost += [f"message {message}" for message in said - kept]
-    report.doubled += [f"post {title!r}" for title, n in titles.items() if n > 1]
 
 
 async def _first_settled(db: Database, outage: Outage) -> float:

@@ -12,6 +12,23 @@ from tests.chaos import Service
 clock = SystemClock()
 
 
+def variables(
+    provider: str, key: str, *, turn_seconds: int, margin_seconds: int, tick_seconds: float
+) -> dict[str, str]:
+    """Settings of a service that asks a stub as often as it likes, which knows by the `key` who asks."""
+    return {
+        "CRT_HEARTBEAT_LOOP_ENABLED": "true",
+        "CRT_LLM_BASE_URL": provider,
+        "CRT_LLM_API_KEY": key,
+        "CRT_LLM_MODEL": "stub",
+        "CRT_TURN_SECONDS": str(turn_seconds),
+        "CRT_LEASE_MARGIN_SECONDS": str(margin_seconds),
+        "CRT_TICK_SECONDS": str(tick_seconds),
+        "CRT_THREAD_CALLS_PER_DAY": "unlimited",
+        "CRT_THREAD_ACTIONS_PER_DAY": "unlimited",
+    }
+
+
 async def wait(seconds: float) -> None:
     await clock.sleep_until(clock.now() + timedelta(seconds=seconds))
 

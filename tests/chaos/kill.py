@@ -18,20 +18,17 @@ import anyio
 import httpx
 import msgspec
 from anyio.abc import SocketStream
-from sqlalchemy import select
 
 from ledger import schema
 from ledger.db import Database
 from ledger.posts import authors
 from ledger.posts.structs import NewPost
-from ledger.posts.tables import PostRow
 from ledger.threads import store as threads
 from ledger.threads.structs import NewThread
-from ledger.threads.tables import MessageRow
 from ledger.turns import store as turns
 from tests.chaos import Service, serving
-from tests.chaos.audit import Report, audit, audit_learning, audit_spending
-from tests.chaos.fleet import Fleet, clock, wait
+from tests.chaos.audit import Report, audit, audit_kept, audit_learning, audit_spending
+from tests.chaos.fleet import Fleet, clock, variables, wait
 from tests.provider import Provider, provider_running, says
 
 PROCESSES = 2
@@ -116,17 +113,9 @@ class Chaos:
         return serving(
             directory=self._directory,
             CRT_DATABASE_URL="sqlite+aiosqlite:///chaos.db",
-            CRT_HEARTBEAT_LOOP_ENABLED="true",
             CRT_REFLECTION_LOOP_SECONDS="5",
             CRT_PERSONALITY_LOOP_SECONDS="5",
-            CRT_LLM_BASE_URL=self._url,
-            CRT_LLM_API_KEY=name,
-            CRT_LLM_MODEL="stub",
-            CRT_TURN_SECONDS=str(TURN_SECONDS),
-            CRT_LEASE_MARGIN_SECONDS=str(MARGIN_SECONDS),
-            CRT_TICK_SECONDS="0.5",
-            CRT_THREAD_CALLS_PER_DAY="unlimited",
-            CRT_THREAD_ACTIONS_PER_DAY="unlimited",
+            **variables(self._url, name, turn_seconds=TURN_SECONDS, margin_seconds=MARGIN_SECONDS, tick_seconds=0.5),
         )
 
 
@@ -186,7 +175,7 @@ async def cause(kills: int, count: int, seed: int) -> tuple[Chaos, Report]:
         report = await audit(db, EVERY, served_until=chaos.fleet.last_kill)
         await audit_learning(db, report)
         await audit_spending(db, report, chaos.deciding.calls)
-        await _check_said(db, chaos.said, report)
+        await audit_kept(db, report, chaos.said)
         await db.close()
     return chaos, report
 
@@ -203,15 +192,6 @@ async def _live(chaos: Chaos, kills: int) -> None:
         print(", now waiting for the leases of the dead to end")
         await clock.sleep_until(chaos.fleet.last_kill + LEASE + timedelta(seconds=15))
         await chaos.fleet.stop()
-
-
-async def _check_said(db: Database, said: set[str], report: Report) -> None:
-    """What people were told is kept is there, and no call was posted twice."""
-    async with db.read() as session:
-        kept = set(await session.scalars(select(MessageRow.id)))
-        titles = Counter(await session.scalars(select(PostRow.title).where(PostRow.origin == "agent")))
-    report.lost += [f"message {message}" for message in said - kept]
-    report.doubled += [f"post {title!r}" for title, n in titles.items() if n > 1]
 
 
 def main() -> int:
