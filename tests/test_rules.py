@@ -12,7 +12,7 @@ from ledger.actions import CommentAction, PostAction
 from ledger.actions.checks import check_board, check_content, check_title
 from ledger.clock import ManualClock
 from ledger.heartbeat.context import Context, Learned
-from ledger.heartbeat.rules import DIGEST_AT, decide
+from ledger.heartbeat.rules import ARCHIVE, DIGEST_AT, decide
 from ledger.mind.texts import nearest
 from ledger.posts.structs import Mention
 from ledger.threads.structs import Message
@@ -149,6 +149,17 @@ async def test_enough_new_messages_make_a_digest_and_none_is_counted_twice(ruled
     await _beat(ruled, clock)
     newest, _ = await _items(ruled, "/api/posts?board=digest")
     assert "They are messages 11 to 20: 10 by user." in newest["content"]
+
+
+async def test_a_digest_is_of_what_people_said_also_behind_more_than_are_read_at_once(
+    ruled: Running, clock: ManualClock
+) -> None:
+    await _say(ruled, *(f"Camping in week {number} with boats." for number in range(DIGEST_AT)))
+    called = {"messages": [{"role": "tool", "content": f"Called {number}."} for number in range(ARCHIVE)]}
+    (await ruled.http.post("/api/threads/default/messages", json=called)).raise_for_status()
+    await _beat(ruled, clock)
+    (digest,) = await _items(ruled, "/api/posts?board=digest")
+    assert "They are messages 1 to 10: 10 by user." in digest["content"]
 
 
 @on_sqlite

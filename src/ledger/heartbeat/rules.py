@@ -15,7 +15,7 @@ from ledger.posts.structs import MAX_TITLE, Mention
 from ledger.threads.structs import Message
 
 ARCHIVE = 1_000
-"""How many of the newest messages answers are looked for in."""
+"""How many of the newest messages that people said answers are looked for in."""
 
 DIGEST_AT = 10
 """How many undigested messages make a digest."""

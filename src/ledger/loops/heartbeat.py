@@ -6,7 +6,7 @@ import msgspec
 
 from ledger.actions import Decision
 from ledger.actions.checks import Scene
-from ledger.budgets.structs import Plan
+from ledger.budgets.plan import Plan
 from ledger.db import Database, Session
 from ledger.errors import NotFound
 from ledger.heartbeat import config as configs
@@ -113,7 +113,7 @@ class Heartbeat:
             return None  # the thread was deleted meanwhile
         record.note(context=msgspec.to_builtins(context), instructions=seen.instructions.text)
         if chosen is None:
-            record.note(decided_by="rules")
+            record.decide("rules")
             decision, complete, read_to = rules.decide(context, archive, watermark=turn.watermark)
         else:
             decision, complete = await self._ask(seen, context, chosen, record), True
@@ -152,7 +152,7 @@ class Heartbeat:
                 may_speak=seen.config.target == "last",
                 now=now,
             )
-            archive = await messages.newest(session, thread_id, rules.ARCHIVE) if by_rules else []
+            archive = await messages.newest_said(session, thread_id, rules.ARCHIVE) if by_rules else []
         return context, archive
 
     async def _ask(self, seen: Standing, context: Context, chosen: str, record: Record) -> Decision:

@@ -9,9 +9,10 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from ledger.columns import columns
 from ledger.db import Session, new_id
+from ledger.events import store as events
 from ledger.paging import Keyset
 from ledger.threads import store
-from ledger.threads.said import is_said
+from ledger.threads.said import IS_SAID, is_said
 from ledger.threads.structs import Added, Message, NewMessage, Origin, Page
 from ledger.threads.tables import MessageRow, ThreadRow
 from ledger.tokens import count_tokens
@@ -26,6 +27,7 @@ _RECEIVED_BY = select(func.max(MessageRow.seq)).where(
     MessageRow.thread_id == bindparam("thread_id"), MessageRow.received_at <= bindparam("moment")
 )
 _NEWEST_BEHIND = _BY_POSITION.where(MessageRow.seq > bindparam("after")).limit(bindparam("most"))
+_NEWEST_SAID = _BY_POSITION.where(IS_SAID).limit(bindparam("most"))
 _RECENT_OF_AGENT = _BY_POSITION.where(MessageRow.origin == "agent", _SINCE).limit(bindparam("most"))
 _KNOWN = select(MessageRow.id).where(_OF_THREAD, MessageRow.id.in_(bindparam("ids")))
 _NEW = insert(MessageRow)
@@ -56,6 +58,7 @@ async def say(session: Session, thread_id: str, content: str, *, run_id: str, no
     state = await store.lock_existing(session, thread_id)
     said = Message(new_id(), state.message_count + 1, "assistant", "agent", content, now, now, run_id)
     await _insert(session, thread_id, [said], state.said_tokens)
+    await events.tell(session, "message", said, thread_id=thread_id, at=now)
     return said
 
 
@@ -67,6 +70,11 @@ async def recent_of_agent(session: Session, thread_id: str, *, since: datetime, 
 async def newest(session: Session, thread_id: str, limit: int, *, after: int = 0) -> list[Message]:
     """The newest messages behind position `after`, oldest of them first."""
     return (await session.all(_NEWEST_BEHIND, Message, thread_id=thread_id, after=after, most=limit))[::-1]
+
+
+async def newest_said(session: Session, thread_id: str, limit: int) -> list[Message]:
+    """The newest messages that people said, whole, oldest of them first."""
+    return (await session.all(_NEWEST_SAID, Message, thread_id=thread_id, most=limit))[::-1]
 
 
 async def received_by(session: Session, thread_id: str, moment: datetime) -> int:

@@ -19,11 +19,11 @@ LONGEST = 16_000
 """How many characters of one message are read."""
 
 _ROLES = ("user", "assistant")
-_SAID = (MessageRow.origin != "agent") & MessageRow.role.in_(_ROLES)
+IS_SAID = (MessageRow.origin != "agent") & MessageRow.role.in_(_ROLES)
 _MESSAGE = select(
     *(column for column in columns(MessageRow, Message) if column.key != "content"),
     func.substr(MessageRow.content, 1, LONGEST).label("content"),
-).where(_SAID)
+).where(IS_SAID)
 
 _OF_THREAD = MessageRow.thread_id == bindparam("thread_id")
 _AFTER = MessageRow.seq > bindparam("after")
@@ -41,7 +41,7 @@ _TOKENS_UNTIL = func.coalesce(
 
 _ENOUGH_AT = (
     select(MessageRow.received_at)
-    .where(_OF_THREAD, _AFTER, _SAID, MessageRow.said_tokens >= _TOKENS_UNTIL + bindparam("enough"))
+    .where(_OF_THREAD, _AFTER, IS_SAID, MessageRow.said_tokens >= _TOKENS_UNTIL + bindparam("enough"))
     .order_by(MessageRow.seq)
     .limit(1)
     .correlate(None)
@@ -49,7 +49,7 @@ _ENOUGH_AT = (
 )
 _NEWS = (
     select(MessageRow.received_at.label("first_at"), _ENOUGH_AT.label("enough_at"))
-    .where(_OF_THREAD, _AFTER, _SAID)
+    .where(_OF_THREAD, _AFTER, IS_SAID)
     .order_by(MessageRow.seq)
     .limit(1)
 )
@@ -63,7 +63,7 @@ _NEWEST = (
 )
 _IDS = select(MessageRow.seq, MessageRow.id).where(_OF_THREAD, MessageRow.seq.in_(bindparam("seqs")))
 _COUNT = select(func.count()).select_from(
-    select(MessageRow.seq).where(_OF_THREAD, _AFTER, _SAID).limit(bindparam("most")).subquery()
+    select(MessageRow.seq).where(_OF_THREAD, _AFTER, IS_SAID).limit(bindparam("most")).subquery()
 )
 
 
