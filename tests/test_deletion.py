@@ -127,6 +127,9 @@ def _think(model: ScriptedModel) -> list[Paused]:
 
 def _assert_pristine(left: dict[str, list[Json]], *thread_ids: str) -> None:
     """There are these threads alone, just made, and each like the last one, of which there was none before."""
+    told = left.pop("events")
+    assert {row["thread_id"] for row in told} == {None}
+    assert WORD not in repr(told)
     assert set(left) == {"threads", "turns"}
     assert sorted(row.pop("id") for row in left["threads"]) == sorted(thread_ids)
     assert all(row == left["threads"][0] for row in left["threads"])

@@ -582,11 +582,11 @@ async def test_turns_of_a_loop_that_does_not_run_are_no_failure(db: Database, pl
     off = (await look(structs.replace(plain, heartbeat_enabled=False)))["turns"][3]
     assert (off.level, "off by CRT_HEARTBEAT_LOOP_ENABLED" in off.detail) == ("ok", True)
     async with db.write() as session:
-        await turns.set_wanted(session, "heartbeat", wanted=False)
+        await turns.set_wanted(session, "heartbeat", wanted=False, before=True, now=START)
     stopped = (await look(plain))["turns"][3]
     assert (stopped.level, stopped.mend[:31]) == ("warn", "POST /api/loops/heartbeat/start")
     async with db.write() as session:
-        await turns.set_wanted(session, "heartbeat", wanted=True)
+        await turns.set_wanted(session, "heartbeat", wanted=True, before=False, now=START)
     on = (await look(structs.replace(plain, heartbeat_enabled=False)))["turns"][3]
     assert (on.level, "1 turn waits" in on.detail) == ("FAIL", True)
 

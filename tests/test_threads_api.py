@@ -246,6 +246,7 @@ FILLED = {
     "approvals": 1,
     "comments": 2,
     "entries": 2,
+    "events": 18,
     "heartbeat_configs": 1,
     "heartbeat_tasks": 1,
     "journal_settings": 1,

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from ledger.budgets.structs import Plan
+from ledger.budgets.plan import Plan
 from ledger.clock import Clock
 from ledger.db import Database, Session
 from ledger.heartbeat.schedule import covered, next_slot
@@ -157,8 +157,19 @@ class Process:
         self.clock = clock
         self.places = Places(places)
         self.hints: list[str] = []
+        self.started: list[RunDetail] = []
         self.loops = tuple(
-            Loop(work, db, clock, self.places, turn_limit=TURN_LIMIT, lease=LEASE, tick=TICK, hint=self.hints.append)
+            Loop(
+                work,
+                db,
+                clock,
+                self.places,
+                turn_limit=TURN_LIMIT,
+                lease=LEASE,
+                tick=TICK,
+                hint=self.hints.append,
+                started=self.started.append,
+            )
             for work in works
         )
         self.loop = self.loops[0]

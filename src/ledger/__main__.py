@@ -15,17 +15,19 @@ import uvicorn
 from sqlalchemy.exc import DBAPIError
 
 from ledger import __version__, commands, schema
-from ledger.app import Ledger, Role, create_app, prepare_schema
+from ledger.app import Ledger, Role, create_app, prepare_schema, routed
 from ledger.backup import backup
 from ledger.db import Database
 from ledger.doctor import doctor
 from ledger.errors import LedgerError
+from ledger.openapi.document import printed
 from ledger.settings import Settings, load
 from ledger.variables import SettingError
 
 log = logging.getLogger("ledger")
 
 _SECONDS_TO_ANSWER = 0.05
+_SECONDS_TO_TAKE = 0.5
 _SECONDS_TO_END = 2
 _TICK_SECONDS = 0.1
 _MOST_DAYS = 366
@@ -54,18 +56,37 @@ class Server(uvicorn.Server):
         counter = 0
         while not await self.on_tick(counter):
             counter += 1
+            self._cut_off()
             with anyio.move_on_after(_TICK_SECONDS):
                 await self._app.stopping.wait()
 
+    def _cut_off(self) -> None:
+        """End connections that the application has given up, without waiting for those at the other end."""
+        given_up = set(self._app.cut_off)
+        self._app.cut_off.clear()
+        for connection in list(self.server_state.connections) if given_up else ():
+            if getattr(connection, "client", None) in given_up:
+                connection.transport.abort()  # pyright: ignore[reportOptionalMemberAccess]
+
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        asyncio.get_running_loop().call_later(self._patience, self._hang_up)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._patience, self._hang_up)
+        loop.call_later(self._patience + _SECONDS_TO_TAKE, self._abort)
         await super().shutdown(sockets)  # pyright: ignore[reportArgumentType]
+        if self.force_exit:  # the base class would leave the loops as they are, in the middle of a turn
+            with anyio.move_on_after(_SECONDS_TO_END):
+                await self.lifespan.shutdown()
 
     def _hang_up(self) -> None:
         """Close what is still open, such as a request whose body never comes."""
         for connection in list(self.server_state.connections):
             transport: asyncio.Transport = connection.transport  # pyright: ignore[reportAssignmentType, reportOptionalMemberAccess]
             transport.close()
+
+    def _abort(self) -> None:
+        """End what is still open because nobody takes what was sent."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # pyright: ignore[reportOptionalMemberAccess]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self._loop = asyncio.get_running_loop()
@@ -78,6 +99,9 @@ class Server(uvicorn.Server):
 
 def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
+    if parsed.command == "openapi":
+        sys.stdout.write(printed(routed(Settings())))
+        return 0
     overrides = {
         name: str(value) for name in ("host", "port", "work_port") if (value := getattr(parsed, name, None)) is not None
     }
@@ -93,6 +117,10 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     for warning in warnings:
         log.warning(warning)
+    return _carry_out(parsed, settings)
+
+
+def _carry_out(parsed: argparse.Namespace, settings: Settings) -> int:
     match parsed.command:
         case "migrate":
             return _migrate(settings)
@@ -130,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--thread", action="append", default=[], help="a thread; may be repeated (all)")
     simulate.add_argument("--instructions", metavar="FILE", help="follow this file in place of the one in force")
     names.add_parser("doctor", help="look at all that Ledger stands on, and say what is wrong; nothing is changed")
+    names.add_parser("openapi", help="print the OpenAPI document of the API")
     backup_to = names.add_parser("backup", help="copy the SQLite database into a new file, also while Ledger runs")
     backup_to.add_argument("file", metavar="FILE")
     return parser
@@ -182,6 +211,7 @@ def _serve(settings: Settings, role: Role) -> int:
         port=port,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # connections are known by their own addresses
         lifespan="on",
         server_header=False,
         timeout_graceful_shutdown=int(settings.stop_grace_seconds) + _SECONDS_TO_END,

@@ -1,9 +1,10 @@
-"""The one place where the parts meet: the application, its lifespan, its error table, its OpenAPI schema."""
+"""The one place where the parts meet: the application, its lifespan, its error table."""
 
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Literal, NamedTuple
 
 import anyio
@@ -13,22 +14,22 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
-from msgspec import Struct
 
-from ledger import __version__, schema
+from ledger import schema
 from ledger.actions.api import ApprovalController
 from ledger.budgets.api import BudgetController
 from ledger.clock import Clock, ServerClock, SystemClock
 from ledger.completions import OpenAICompatible
 from ledger.db import Database
-from ledger.docs import DocsPage
 from ledger.door import Door
 from ledger.errors import Unavailable
+from ledger.events import store as events
+from ledger.health import Health
 from ledger.heartbeat.api import InstructionsController
 from ledger.heartbeat.explain import Explainer
 from ledger.hints import Hints
+from ledger.idempotency.middleware import Idempotency
 from ledger.instructions.file import File
 from ledger.journal.api import JournalController
 from ledger.llm import LLM
@@ -37,16 +38,19 @@ from ledger.loops.api import LoopController, Loops
 from ledger.loops.heartbeat_api import HeartbeatController
 from ledger.loops.tasks import Tasks
 from ledger.mind.api import MindController
+from ledger.openapi.page import DocsController
 from ledger.posts.api import PostController
 from ledger.providers.api import ProviderController
 from ledger.questions.api import QuestionController
 from ledger.retention import Retention
 from ledger.runs.api import RunController
 from ledger.settings import Settings
+from ledger.stream.api import StreamController
+from ledger.stream.tail import KEY, Tail
 from ledger.threads import store as threads
 from ledger.threads.api import ThreadController
 from ledger.threads.structs import DEFAULT_THREAD
-from ledger.wire import Given, StrictRequest, answer_problem
+from ledger.wire import Given, StrictRequest, answer_problem, look_over
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -54,11 +58,6 @@ Role = Literal["all", "api", "loops"]
 """What a process does: both, or one of the two; with the loops alone it serves nothing but its health."""
 
 log = logging.getLogger(__name__)
-
-
-class Health(Struct, frozen=True):
-    status: str
-    stale_loops: list[str] = []
 
 
 class HealthController(Controller):
@@ -88,6 +87,7 @@ class Parts(NamedTuple):
     db: Database
     clock: Clock
     hints: Hints
+    tail: Tail
     llm: LLM | None
     file: File
     loops: tuple[Loop, Loop, Loop, Loop]
@@ -104,9 +104,13 @@ class Ledger(Litestar):
     stopping: anyio.Event
     """Set it to end the loops and whatever waits for them, before the server itself goes."""
 
+    cut_off: set[tuple[str, int] | None]
+    """Whose connections are to be ended at once, by their addresses."""
+
     def furnish(self, parts: Parts) -> None:
         """Serve with these parts from now on."""
         self.stopping = parts.stopping
+        self.cut_off = set()
         self._door = Door(super().__call__, parts.settings)
         reflection, personality, self_reply, heartbeat = parts.loops
         self.state.reflection_loop = reflection
@@ -115,6 +119,7 @@ class Ledger(Litestar):
         self.state.heartbeat_loop = heartbeat
         self.state.db = parts.db
         self.state.parts = parts
+        self.state.cut_off = self.cut_off
         self.state.given = parts._asdict() | {"loops": {loop.name: loop for loop in parts.loops}}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -143,16 +148,20 @@ def routed(settings: Settings, role: Role = "all") -> Ledger:
         BudgetController,
         ProviderController,
         RunController,
+        StreamController,
+        DocsController,
     ]
     return Ledger(
         route_handlers=[HealthController, *(controllers if role != "loops" else [])],
         dependencies={name: _provide(name) for name in Parts._fields},
         lifespan=[_lifespan],
+        middleware=[Idempotency()],
         request_class=StrictRequest,
+        before_request=look_over,
         exception_handlers={HTTPException: answer_problem, Exception: answer_problem},
         request_max_body_size=MAX_BODY_BYTES,
         cors_config=_cors(settings),
-        openapi_config=_docs() if role != "loops" else None,
+        openapi_config=None,  # the document is our own: `ledger.openapi`
         logging_config=None,
     )
 
@@ -163,7 +172,10 @@ def build(settings: Settings, clock: Clock | None, llm: LLM | None, role: Role =
     llm = llm or _provider(settings, clock)
     file = File(settings.heartbeat_md, db, clock)
     hints = Hints(db, clock, tick=timedelta(seconds=settings.tick_seconds))
-    loops = build_loops(settings, db, clock, llm, file, hint=hints.send)
+    tail = Tail(db, clock, tick=timedelta(seconds=settings.tick_seconds))
+    db.listen(tail.wake_up)
+    db.listen(partial(hints.send, KEY))
+    loops = build_loops(settings, db, clock, llm, file, hint=hints.send, started=lambda run: hints.send(tail.hint(run)))
     explainer = Explainer.of(settings, db, clock, has_provider=llm is not None)
     return Parts(
         role=role,
@@ -171,6 +183,7 @@ def build(settings: Settings, clock: Clock | None, llm: LLM | None, role: Role =
         db=db,
         clock=clock,
         hints=hints,
+        tail=tail,
         llm=llm,
         file=file,
         loops=loops,
@@ -193,12 +206,14 @@ async def _lifespan(app: Litestar) -> AsyncGenerator[None]:
         await _prepare_rows(db, clock, parts.loops, parts.wake)
         await parts.file.follow()
         log.info("Database %s; decisions by %s", db.name, _decider(parts.settings, parts.llm))
-        async with parts.hints.exchanged(_heard_by(parts.loops)), anyio.create_task_group() as group:
+        async with parts.hints.exchanged(_heard_by(parts.loops, parts.tail)), anyio.create_task_group() as group:
             await group.start(_run_loops, parts)
             if isinstance(clock, ServerClock):
                 group.start_soon(_keep_time, parts.settings, clock, db, stopping)
             if parts.role != "api":
                 group.start_soon(parts.retention.run, stopping)
+            if parts.role != "loops":
+                group.start_soon(parts.tail.run, stopping)
             yield
             stopping.set()
     finally:
@@ -219,6 +234,7 @@ async def _prepare_rows(db: Database, clock: Clock, loops: tuple[Loop, ...], wak
     for loop in loops:
         await loop.adopt_interval()
     async with db.write() as session:
+        await events.adopt(session)
         await threads.ensure_default(session, now=clock.now())
         await threads.lock_existing(session, DEFAULT_THREAD)
         await wake(session, DEFAULT_THREAD)
@@ -245,13 +261,15 @@ async def _run_loops(parts: Parts, *, task_status: TaskStatus[None]) -> None:
         group.cancel_scope.cancel()
 
 
-def _heard_by(loops: tuple[Loop, ...]) -> Callable[[str], None]:
-    """Have the loop that a hint names look for due turns."""
+def _heard_by(loops: tuple[Loop, ...], tail: Tail) -> Callable[[str], None]:
+    """Have the loop that a hint names look for due turns; all others are for the stream."""
     wake_ups = {loop.name: loop.wake_up for loop in loops}
 
     def hear(key: str) -> None:
         if wake_up := wake_ups.get(key):
             wake_up()
+        else:
+            tail.hear(key)
 
     return hear
 
@@ -285,15 +303,12 @@ def _decider(settings: Settings, llm: LLM | None) -> str:
     return f"model {settings.llm_model}" if settings.llm_model else "rules, and by a model on threads that name one"
 
 
-def _docs() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Ledger", version=__version__, path="/docs", render_plugins=[DocsPage()], create_examples=False
-    )
-
-
 def _cors(settings: Settings) -> CORSConfig | None:
     return (
-        CORSConfig(allow_origins=list(settings.cors_origins), expose_headers=["ETag"])
+        CORSConfig(
+            allow_origins=list(settings.cors_origins),
+            expose_headers=["ETag", "Idempotent-Replayed", "Retry-After", "X-Request-ID"],
+        )
         if settings.cors_origins
         else None
     )

@@ -15,7 +15,9 @@ from ledger.db import new_id
 from ledger.errors import Forbidden, LedgerError, Malformed, Misdirected, NotJson, Unauthorized
 from ledger.settings import Settings
 
-_LIVE = "/health/live"
+_OPEN = ("/health/live", "/docs", "/docs/openapi.json")
+"""Asks for no token: whether the process lives, and the page, on which a token is typed in before it can be sent."""
+
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _PROBLEM = b"application/problem+json"
 
@@ -50,7 +52,7 @@ class Door:
         self._check_host(headers)
         if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
             raise Malformed("The address holds a NUL character.")
-        if self._is_preflight(scope, headers) or scope["path"] == _LIVE:
+        if self._is_preflight(scope, headers) or scope["path"] in _OPEN:
             return
         self._check_token(headers)
         if scope["method"] not in _SAFE:
@@ -117,7 +119,15 @@ def _with_header(send: Send, name: bytes, value: bytes) -> Send:
 
 
 def _without_body(send: Send) -> Callable[[Message], Awaitable[None]]:
+    """Send the head of an answer, and of its body nothing: a stream, whose body has no end, is over then."""
+    is_over = False
+
     async def wrapped(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+        nonlocal is_over
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not is_over:
+            is_over = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return wrapped

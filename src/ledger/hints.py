@@ -23,6 +23,9 @@ CHANNEL = "ledger"
 _PAUSE = timedelta(milliseconds=50)
 """Between two sendings; what is to be sent meanwhile goes out together."""
 
+_MOST_UNSENT = 1_000
+"""How many hints wait at most for a connection that is lost."""
+
 log = logging.getLogger(__name__)
 
 
@@ -39,9 +42,10 @@ class Hints:
         self._ending = anyio.Event()
 
     def send(self, key: str) -> None:
-        """Tell the other processes soon."""
-        self._unsent.add(key)
-        self._stirred.set()
+        """Tell the other processes soon, if there is a way to."""
+        if not self._db.is_sqlite and len(self._unsent) < _MOST_UNSENT:
+            self._unsent.add(key)
+            self._stirred.set()
 
     @asynccontextmanager
     async def exchanged(self, hear: Callable[[str], None]) -> AsyncGenerator[None]:

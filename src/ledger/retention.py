@@ -14,6 +14,8 @@ from ledger.approvals import store as approvals
 from ledger.budgets import store as budgets
 from ledger.clock import Clock
 from ledger.db import UNREACHABLE, Database, Session
+from ledger.events import store as events
+from ledger.idempotency import store as idempotency
 from ledger.questions import store as questions
 from ledger.runs import store as runs
 from ledger.settings import Settings
@@ -63,7 +65,8 @@ class Retention:
         details_before = await self._cutoff(now, kept.keep_prompts_days, kept.keep_prompts)
         runs_before = await self._cutoff(now, kept.keep_runs_days, kept.keep_runs)
         by_age = now - timedelta(days=kept.keep_runs_days) if kept.keep_runs_days is not None else None
-        batches: dict[str, Batch] = {}
+        stale = now - idempotency.LIFETIME
+        batches: dict[str, Batch] = {"answers to keys": partial(idempotency.forget, before=stale, limit=BATCH)}
         if details_before:
             batches["prompts"] = partial(runs.strip, before=details_before, limit=BATCH)
         if runs_before:
@@ -72,6 +75,9 @@ class Retention:
             batches["approvals"] = partial(approvals.forget, before=by_age, limit=BATCH)
             batches["questions"] = partial(questions.forget, before=by_age, limit=BATCH)
             batches["days of budgets"] = partial(budgets.forget, before=by_age.date(), limit=BATCH)
+        if kept.keep_events_days is not None:
+            before = now - timedelta(days=kept.keep_events_days)
+            batches["events"] = partial(events.forget, before=before, limit=BATCH)
         done = {name: await self._all(batch, stopping or anyio.Event()) for name, batch in batches.items()}
         if any(done.values()):
             log.info("Deleted what was kept long enough: %s", ", ".join(f"{n:,} {name}" for name, n in done.items()))

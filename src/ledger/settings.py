@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_prompts: int | None = None
     keep_runs_days: float | None = 400.0
     keep_runs: int | None = None
+    keep_events_days: float | None = 7.0
     log_level: LogLevel = "info"
 
     @property

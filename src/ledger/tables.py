@@ -3,7 +3,9 @@
 from ledger.approvals import tables as _approvals
 from ledger.budgets import tables as _budgets
 from ledger.columns import Row
+from ledger.events import tables as _events
 from ledger.heartbeat import tables as _heartbeat
+from ledger.idempotency import tables as _idempotency
 from ledger.insights import tables as _insights
 from ledger.instructions import tables as _instructions
 from ledger.journal import tables as _journal
@@ -21,7 +23,9 @@ METADATA = Row.metadata
 _DECLARED = (
     _approvals,
     _budgets,
+    _events,
     _heartbeat,
+    _idempotency,
     _insights,
     _instructions,
     _journal,

@@ -253,5 +253,11 @@ VARIABLES = (
         "How long runs are kept, and closed questions, approvals and days of budgets.",
     ),
     Variable("CRT_KEEP_RUNS", "keep_runs", _KEPT, "How many runs, the newest, are kept at most."),
+    Variable(
+        "CRT_KEEP_EVENTS_DAYS",
+        "keep_events_days",
+        _unlimited(_number(1, 36_500, "a number of days")),
+        "How long events are kept for readers who come back.",
+    ),
     Variable("CRT_LOG_LEVEL", "log_level", _level, "`debug`, `info`, `warning` or `error`."),
 )

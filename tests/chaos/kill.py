@@ -155,7 +155,8 @@ async def prepare(db: Database, count: int) -> dict[str, str]:
         for name in [f"t{n}" for n in range(count)]:
             await threads.create(session, NewThread(name), now=now)
             turn = await turns.create(session, "heartbeat", name, now=now)
-            turn = await turns.configure(session, turn, enabled=True, every_seconds=int(EVERY.total_seconds()))
+            every = int(EVERY.total_seconds())
+            turn = await turns.configure(session, turn, enabled=True, every_seconds=every, now=now)
             await turns.schedule(session, turn, now + EVERY)
             new = NewPost("A question", "What is new?", "Ann", thread_id=name)
             found[name] = (await authors.write_post(session, new, agent="ledger", now=now)).id

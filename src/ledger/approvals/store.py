@@ -10,6 +10,7 @@ from ledger.approvals.tables import ApprovalRow
 from ledger.columns import columns
 from ledger.db import Session
 from ledger.errors import Conflict, NotFound
+from ledger.events import store as events
 from ledger.paging import Keyset
 from ledger.runs.structs import ActionResult
 from ledger.threads import store as threads
@@ -34,6 +35,7 @@ _LAST_CHANGED = _STANDING.order_by(_CHANGED_AT.desc(), ApprovalRow.ordinal, Appr
 async def add(session: Session, approval: Approval) -> None:
     """Have an action wait. The thread is locked."""
     await session.execute(_NEW, structs.asdict(approval))
+    await _tell(session, approval, approval.proposed_at)
 
 
 async def get(session: Session, approval_id: str, *, now: datetime) -> Approval:
@@ -96,7 +98,12 @@ async def reject(session: Session, approval_id: str, note: str | None, *, now: d
 async def _close(session: Session, closed: Approval) -> Approval:
     kept = {"status": closed.status, "note": closed.note, "result": closed.result, "closed_at": closed.closed_at}
     await session.execute(update(ApprovalRow).where(ApprovalRow.id == closed.id).values(kept))
+    await _tell(session, closed, closed.closed_at or closed.proposed_at)
     return closed
+
+
+async def _tell(session: Session, approval: Approval, at: datetime) -> None:
+    await events.tell(session, "approval", approval, thread_id=approval.thread_id, at=at)
 
 
 async def forget(session: Session, *, before: datetime, limit: int) -> int:

@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 from msgspec import UNSET, Struct, structs
 from sqlalchemy import bindparam, delete, insert, select, tuple_, update
 
-from ledger.budgets.structs import UNLIMITED, Amounts, Budget, BudgetChange, Limits, Plan
+from ledger.budgets.plan import Plan
+from ledger.budgets.structs import UNLIMITED, Amounts, Budget, BudgetChange, Limits
 from ledger.budgets.tables import ServiceSpendingRow, ThreadLimitsRow, ThreadSpendingRow
 from ledger.clock import local_text, zone
 from ledger.columns import columns

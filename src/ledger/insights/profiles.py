@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, insert, select
 from ledger.columns import columns
 from ledger.db import Session
 from ledger.errors import NotFound
+from ledger.events import store as events
 from ledger.insights.structs import Profile, Words
 from ledger.insights.tables import ProfileRow
 from ledger.paging import Keyset
@@ -40,6 +41,8 @@ async def words(session: Session, thread_id: str, number: int) -> Words:
 
 async def add(session: Session, profile: Profile) -> None:
     await session.execute(_NEW, structs.asdict(profile))
+    assert profile.created_at is not None  # noqa: S101 - only revision 0, which is not kept, has none
+    await events.tell(session, "profile", profile, thread_id=profile.thread_id, at=profile.created_at)
 
 
 async def page(session: Session, thread_id: str, *, limit: int, cursor: str | None = None) -> Page[Profile]:

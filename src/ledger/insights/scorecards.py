@@ -5,6 +5,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from ledger.columns import columns
 from ledger.db import Session
+from ledger.events import store as events
 from ledger.insights.structs import Scorecard
 from ledger.insights.tables import ScorecardRow, TallyRow
 from ledger.paging import Keyset
@@ -42,6 +43,8 @@ async def revision(session: Session, thread_id: str, number: int) -> Scorecard:
 
 async def add(session: Session, scorecard: Scorecard) -> None:
     await session.execute(_NEW, structs.asdict(scorecard))
+    assert scorecard.created_at is not None  # noqa: S101 - only revision 0, which is not kept, has none
+    await events.tell(session, "scorecard", scorecard, thread_id=scorecard.thread_id, at=scorecard.created_at)
 
 
 async def page(session: Session, thread_id: str, *, limit: int, cursor: str | None = None) -> Page[Scorecard]:

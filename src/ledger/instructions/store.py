@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, delete, exists, func, insert, select
 from ledger.columns import columns
 from ledger.db import Session
 from ledger.errors import Invalid, NotFound, Stale, TooLarge
-from ledger.instructions.structs import InForce, Mode, Own, Reading, Task, Version, VersionSummary
+from ledger.events import store as events
+from ledger.instructions.structs import InForce, InstructionsChange, Mode, Own, Reading, Task, Version, VersionSummary
 from ledger.instructions.tables import InstructionsRow, OwnRow
 from ledger.instructions.text import read
 from ledger.paging import Keyset
@@ -74,6 +75,8 @@ async def save(session: Session, content: str, *, source: str, now: datetime, ex
         if await session.insert_missing(InstructionsRow, row):
             # A task of theirs may be due before a look that was put off.
             await turns.forget_moves(session, "heartbeat")
+            told = InstructionsChange(version.version, source)
+            await events.tell(session, "instructions", told, thread_id=None, at=now)
             return version
 
 
@@ -119,6 +122,8 @@ async def _write_own(session: Session, thread_id: str, version: Own) -> Own:
     row = {name: getattr(version, name) for name in Own.__struct_fields__} | {"thread_id": thread_id}
     await session.execute(insert(OwnRow).values(row))
     await turns.forget_moves(session, "heartbeat", thread_id)
+    told = InstructionsChange(version.version, version.mode)
+    await events.tell(session, "instructions", told, thread_id=thread_id, at=version.saved_at)
     return version
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, exists, func, insert, select, update
 from ledger.columns import columns
 from ledger.db import Session, new_id
 from ledger.errors import NotFound
+from ledger.events import store as events
 from ledger.journal.structs import Entry, Kind
 from ledger.journal.tables import EntryRow
 from ledger.paging import Keyset
@@ -207,3 +208,4 @@ async def _next_seq(session: Session, thread_id: str) -> int:
 
 async def _insert(session: Session, entry: Entry, *, digest: str | None, waits: bool) -> None:
     await session.execute(_NEW, structs.asdict(entry) | {"digest": digest, "waits": waits})
+    await events.tell(session, "entry", entry, thread_id=entry.thread_id, at=entry.created_at)

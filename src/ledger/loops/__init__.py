@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from ledger.budgets.structs import Plan
+from ledger.budgets.plan import Plan
 from ledger.clock import Clock
 from ledger.db import Database
 from ledger.instructions.file import File
@@ -19,13 +19,14 @@ from ledger.loops.quiet import Means, Model
 from ledger.loops.reflection import Reflection
 from ledger.loops.self_reply import SelfReply
 from ledger.loops.work import Work
+from ledger.runs.structs import RunDetail
 from ledger.settings import Settings
 
 __all__ = ["Loop", "Waker", "build_loops"]
 
 
-def _tell_nobody(key: str) -> None:
-    del key
+def _tell_nobody(what: object) -> None:
+    del what
 
 
 def build_loops(
@@ -36,10 +37,12 @@ def build_loops(
     file: File,
     *,
     hint: Callable[[str], None] = _tell_nobody,
+    started: Callable[[RunDetail], None] = _tell_nobody,
 ) -> tuple[Loop, Loop, Loop, Loop]:
     """Reflection, personality, self-reply and heartbeat, in this order.
 
-    `hint` gets the name of a loop that has something to do, for other processes.
+    `hint` gets the name of a loop that has something to do, for other processes; `started` the run of each turn that
+    has passed its gates.
     """
     places = Places(settings.concurrency)
     limit, tick = timedelta(seconds=settings.turn_seconds), timedelta(seconds=settings.tick_seconds)
@@ -58,7 +61,7 @@ def build_loops(
     )
 
     def loop(work: Work) -> Loop:
-        return Loop(work, db, clock, places, turn_limit=limit, lease=lease, tick=tick, hint=hint)
+        return Loop(work, db, clock, places, turn_limit=limit, lease=lease, tick=tick, hint=hint, started=started)
 
     reflection = Reflection(
         means, enabled=settings.reflection_enabled, every=timedelta(seconds=settings.reflection_seconds)

@@ -58,6 +58,7 @@ class Agenda:
             turn,
             enabled=turn.enabled if enabled is UNSET else enabled,
             every_seconds=turn.every_seconds if every_seconds is UNSET else every_seconds,
+            now=self._clock.now(),
         )
         return await self.reschedule(session, thread_id, turn, anew=True)
 

@@ -1,7 +1,9 @@
 """The loops as people handle them: started, stopped, switched and timed per thread, and run at once."""
 
+from typing import Annotated
+
 from litestar import Controller, get, patch, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 
 from ledger.db import Database, Session
@@ -13,9 +15,11 @@ from ledger.runs.structs import RunDetail
 from ledger.threads import store as threads
 from ledger.turns import store as turns
 from ledger.turns.structs import LoopName, LoopState, RunRequest, ThreadLoop, ThreadLoopChange, Turn
-from ledger.wire import Given
+from ledger.wire import Given, ThreadKey
 
 Loops = dict[LoopName, Loop]
+
+LoopKey = Annotated[LoopName, PathParameter(description="Which of the four loops.")]
 
 
 class LoopController(Controller):
@@ -24,16 +28,17 @@ class LoopController(Controller):
 
     @get("/loops")
     async def list_loops(self, loops: Given[Loops]) -> list[LoopState]:
+        """All four loops: whether each is to run, how often, and what it is doing in this process."""
         return [await loop.state() for loop in loops.values()]
 
     @post("/loops/{loop:str}/start", status_code=200)
-    async def start_loop(self, loop: FromPath[LoopName], loops: Given[Loops]) -> LoopState:
+    async def start_loop(self, loop: LoopKey, loops: Given[Loops]) -> LoopState:
         """Have a loop run, in all processes; it stays so over restarts."""
         await loops[loop].start()
         return await loops[loop].state()
 
     @post("/loops/{loop:str}/stop", status_code=200)
-    async def stop_loop(self, loop: FromPath[LoopName], loops: Given[Loops]) -> LoopState:
+    async def stop_loop(self, loop: LoopKey, loops: Given[Loops]) -> LoopState:
         """Have a loop run nowhere; its turns under way are put back. It stays so over restarts."""
         await loops[loop].stop()
         return await loops[loop].state()
@@ -41,11 +46,12 @@ class LoopController(Controller):
     @get("/threads/{thread_id:str}/loops/{loop:str}")
     async def get_thread_loop(
         self,
-        thread_id: FromPath[str],
-        loop: FromPath[LoopName],
+        thread_id: ThreadKey,
+        loop: LoopKey,
         loops: Given[Loops],
         db: Given[Database],
     ) -> ThreadLoop:
+        """One loop on one thread: whether it is on, how often it runs, and when it is due."""
         async with db.read() as session:
             await threads.get(session, thread_id)
             turn = await turns.get(session, loop, thread_id)
@@ -54,8 +60,8 @@ class LoopController(Controller):
     @patch("/threads/{thread_id:str}/loops/{loop:str}")
     async def change_thread_loop(
         self,
-        thread_id: FromPath[str],
-        loop: FromPath[LoopName],
+        thread_id: ThreadKey,
+        loop: LoopKey,
         data: JSONBody[ThreadLoopChange],
         loops: Given[Loops],
         db: Given[Database],
@@ -70,8 +76,8 @@ class LoopController(Controller):
     @post("/threads/{thread_id:str}/loops/{loop:str}/run-now", status_code=200)
     async def run_loop_now(
         self,
-        thread_id: FromPath[str],
-        loop: FromPath[LoopName],
+        thread_id: ThreadKey,
+        loop: LoopKey,
         loops: Given[Loops],
         tasks: Given[Tasks],
         data: JSONBody[RunRequest | None] = None,
@@ -79,16 +85,17 @@ class LoopController(Controller):
         """Take a thread's turn at once, due or not; 409 while one of the same loop and thread is under way."""
         return await tasks.run(loops[loop].run_for_thread, thread_id, data.prompt if data else None)
 
-    @get("/threads/{thread_id:str}/journal/settings")
-    async def get_journal_settings(self, thread_id: FromPath[str], db: Given[Database]) -> JournalSettings:
+    @get("/threads/{thread_id:str}/journal/settings", tags=["journal"])
+    async def get_journal_settings(self, thread_id: ThreadKey, db: Given[Database]) -> JournalSettings:
+        """Whether the agent answers in the journal, and which reflections are posted."""
         async with db.read() as session:
             await threads.get(session, thread_id)
             return await _journal_settings(session, thread_id)
 
-    @put("/threads/{thread_id:str}/journal/settings")
+    @put("/threads/{thread_id:str}/journal/settings", tags=["journal"])
     async def change_journal_settings(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         data: JSONBody[JournalSettingsChange],
         loops: Given[Loops],
         db: Given[Database],

@@ -12,8 +12,9 @@ from msgspec import Struct, structs
 
 from ledger.answers import AnswerInvalid, is_quoted, read_answer, read_whole
 from ledger.budgets import store as budgets
+from ledger.budgets.plan import Plan
 from ledger.budgets.store import Purse
-from ledger.budgets.structs import Amounts, Plan
+from ledger.budgets.structs import Amounts
 from ledger.clock import Clock
 from ledger.db import UNREACHABLE, Database, Session
 from ledger.errors import NotFound
@@ -91,7 +92,7 @@ class Asking:
         is sent once more with its data cut to half. `otherwise`: what else an answer may mean that is no such value.
         Raises `TurnFailed` and `TurnHeld`.
         """
-        record.note(decided_by="model")
+        record.decide("model")
         try:
             answer = await self._complete(request, record)
         except ModelError as error:

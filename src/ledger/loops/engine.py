@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 from msgspec import UNSET, UnsetType
 
 from ledger.clock import Clock
-from ledger.db import UNREACHABLE, Database, Session, Unanswered
+from ledger.db import UNREACHABLE, Database, Session, Unanswered, Write, writing_first_later
 from ledger.errors import Conflict
 from ledger.loops.agenda import Agenda
 from ledger.loops.places import Places
@@ -37,10 +37,12 @@ class Loop:
         lease: timedelta,
         tick: timedelta,
         hint: Callable[[str], None],
+        started: Callable[[RunDetail], None],
     ) -> None:
         """`turn_limit` bounds all a turn does, and `lease`, which is longer, how long it is left to its process.
 
         `tick` is how late another process's writes are noticed; `hint` has others notice sooner, where that works.
+        `started` is told of each turn that has passed its gates.
         """
         self.work = work
         self._db = db
@@ -50,6 +52,7 @@ class Loop:
         self._lease = lease
         self._tick = tick
         self._hint = hint
+        self._started = started
         self._woken = anyio.Event()
         self._turn_ended = anyio.Event()
         self._running: set[anyio.CancelScope] = set()
@@ -80,13 +83,13 @@ class Loop:
     async def start(self) -> None:
         """Have the loop run, in all processes, also after restarts."""
         async with self._db.write() as session:
-            await turns.set_wanted(session, self.name, wanted=True)
+            await self._want(session, runs=True)
             session.after_commit(self._wake_all)
 
     async def stop(self) -> None:
         """Have the loop run nowhere; turns under way are cancelled and stay owed."""
         async with self._db.write() as session:
-            await turns.set_wanted(session, self.name, wanted=False)
+            await self._want(session, runs=False)
             session.after_commit(self.cancel_turns)
             session.after_commit(self._wake_all)
 
@@ -149,7 +152,8 @@ class Loop:
             self._refuse_second(turn, thread_id)
         await self._places.take_first()
         try:
-            run = await self._take(await self._claim_one(thread_id), "run_now", asked)
+            with writing_first_later() as first:
+                run = await self._take(await self._claim_one(thread_id), "run_now", asked, first)
         finally:
             self._places.give_back()
         if run is None:
@@ -187,6 +191,10 @@ class Loop:
         """Cancel the turns under way that nobody asked for by hand; each is put back."""
         for scope in self._running:
             scope.cancel()
+
+    async def _want(self, session: Session, *, runs: bool) -> None:
+        before = await self._settling.is_wanted(session)
+        await turns.set_wanted(session, self.name, wanted=runs, before=before, now=self._clock.now())
 
     def _wake_all(self) -> None:
         """Look for due turns at once, here and in other processes."""
@@ -242,12 +250,12 @@ class Loop:
             turn = turn or await turns.create(session, self.name, thread_id, now=now)
             claimed = await turns.claim_one(session, turn, now=now, until=now + self._lease)
         if claimed is None:
-            raise Conflict(_under_way(self.name, thread_id))
+            raise _under_way(self.name, thread_id)
         return claimed
 
     def _refuse_second(self, turn: Turn | None, thread_id: str) -> None:
         if turn is not None and turn.leased(self._clock.now()):
-            raise Conflict(_under_way(self.name, thread_id))
+            raise _under_way(self.name, thread_id)
 
     async def _take_in_place(self, turn: Turn, scope: anyio.CancelScope) -> None:
         with scope:
@@ -262,12 +270,15 @@ class Loop:
                 self._turn_ended = anyio.Event()
                 self._places.give_back()
 
-    async def _take(self, turn: Turn, trigger: Trigger, asked: str | None = None) -> RunDetail | None:
-        """Act and settle. None: there is nothing left to settle."""
+    async def _take(
+        self, turn: Turn, trigger: Trigger, asked: str | None = None, first: Write | None = None
+    ) -> RunDetail | None:
+        """Act and settle, writing that first. None: there is nothing left to settle."""
         if trigger == "schedule" and turn.slot is None:
             await self._put_back(turn, Record(self._blank(turn, trigger, asked)))  # a run-now died here
             return None
-        record = Record(self._blank(turn, trigger, asked))
+        record = Record(self._blank(turn, trigger, asked), self._started)
+        record.first = first
         try:
             effects = await self._act(turn, record)
             return await self._settle(turn, record, effects)
@@ -316,7 +327,7 @@ class Loop:
             # A record of its own, in case it was what had been noted that could not be written.
             failed = Record(self._blank(turn, record.run.trigger, record.run.asked))
             self._note_failure(failed, "internal_error", f"{type(error).__name__}: {error}", error)
-            failed.corrections = record.corrections
+            failed.corrections, failed.first = record.corrections, record.first
             run, next_due_at = await self._settling.settle(turn, failed, None)
         if next_due_at is not None and next_due_at < self._clock.now() + self._tick:
             self.wake_up()
@@ -379,5 +390,7 @@ class Waker:
             await loop.reschedule(session, thread_id, known.get(loop.name))
 
 
-def _under_way(loop: LoopName, thread_id: str) -> str:
-    return f"A turn of {loop} on thread {thread_id!r} is under way: try again when it has ended."
+def _under_way(loop: LoopName, thread_id: str) -> Conflict:
+    error = Conflict(f"A turn of {loop} on thread {thread_id!r} is under way: try again when it has ended.")
+    error.headers["Retry-After"] = "1"
+    return error

@@ -1,7 +1,7 @@
 """What an existing panel calls of the heartbeat: epoch seconds, always 200, and `ok` is all it looks at."""
 
 from litestar import Controller, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 
 from ledger.db import Database, Session
 from ledger.heartbeat import config as configs
@@ -25,7 +25,7 @@ from ledger.runs import store as runs
 from ledger.runs.structs import Run, RunDetail
 from ledger.threads import store as threads
 from ledger.turns import store as turns
-from ledger.wire import Given, Limit, NoBody
+from ledger.wire import Given, Limit, NoBody, ThreadKey
 
 
 class HeartbeatController(Controller):
@@ -34,6 +34,7 @@ class HeartbeatController(Controller):
 
     @get("/heartbeat/status")
     async def get_heartbeat_status(self, loops: Given[Loops], db: Given[Database]) -> Status:
+        """Whether the heartbeat loop is to run, how often, and which models are paused."""
         state = await loops["heartbeat"].state()
         async with db.read() as session:
             paused = [provider for provider in await providers.known(session) if provider.paused_at is not None]
@@ -41,20 +42,23 @@ class HeartbeatController(Controller):
 
     @post("/heartbeat/start", status_code=200)
     async def start_heartbeat(self, loops: Given[Loops], data: NoBody = None) -> Done:
+        """Have the heartbeat loop run, in all processes; it stays so over restarts."""
         del data
         await loops["heartbeat"].start()
         return Done(ok=True, message="The heartbeat loop is running.")
 
     @post("/heartbeat/stop", status_code=200)
     async def stop_heartbeat(self, loops: Given[Loops], data: NoBody = None) -> Done:
+        """Have the heartbeat loop run nowhere; turns under way are put back. It stays so over restarts."""
         del data
         await loops["heartbeat"].stop()
         return Done(ok=True, message="The heartbeat loop is stopped; what was under way stays owed.")
 
     @get("/threads/{thread_id:str}/heartbeat/config")
     async def get_heartbeat_config(
-        self, thread_id: FromPath[str], loops: Given[Loops], db: Given[Database]
+        self, thread_id: ThreadKey, loops: Given[Loops], db: Given[Database]
     ) -> ThreadConfig:
+        """How the heartbeat runs on a thread, and when it last decided."""
         async with db.read() as session:
             await threads.get(session, thread_id)
             return await _thread_config(session, loops["heartbeat"], thread_id)
@@ -62,7 +66,7 @@ class HeartbeatController(Controller):
     @post("/threads/{thread_id:str}/heartbeat/config", status_code=200)
     async def change_heartbeat_config(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         data: JSONBody[ConfigChange],
         loops: Given[Loops],
         db: Given[Database],
@@ -81,7 +85,7 @@ class HeartbeatController(Controller):
 
     @post("/threads/{thread_id:str}/heartbeat/run-now", status_code=200)
     async def run_heartbeat_now(
-        self, thread_id: FromPath[str], loops: Given[Loops], tasks: Given[Tasks], data: NoBody = None
+        self, thread_id: ThreadKey, loops: Given[Loops], tasks: Given[Tasks], data: NoBody = None
     ) -> RunNow:
         """Run at once, due or not and whatever the hours; 409 while a heartbeat of this thread is under way."""
         del data
@@ -89,14 +93,15 @@ class HeartbeatController(Controller):
 
     @get("/threads/{thread_id:str}/heartbeat/explain")
     async def explain_heartbeat(
-        self, thread_id: FromPath[str], explainer: Given[Explainer], file: Given[File]
+        self, thread_id: ThreadKey, explainer: Given[Explainer], file: Given[File]
     ) -> Explanation:
         """Why the next heartbeat will act or not: gates, changes, tasks, the next ten slots, and what it would cost."""
         await file.follow()
         return await explainer.explain(thread_id)
 
     @get("/threads/{thread_id:str}/heartbeat/history")
-    async def list_heartbeat_history(self, thread_id: FromPath[str], db: Given[Database], limit: Limit = 20) -> History:
+    async def list_heartbeat_history(self, thread_id: ThreadKey, db: Given[Database], limit: Limit = 20) -> History:
+        """What heartbeats of a thread decided, the newest first; what was skipped is under `/api/runs`."""
         async with db.read() as session:
             await threads.get(session, thread_id)
             decided = await runs.decided(session, thread_id, "heartbeat", limit)

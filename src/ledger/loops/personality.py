@@ -38,7 +38,7 @@ class Personality(Reader):
         if not any(message.origin == "person" for message in read.reading.new):
             record.note(outcome="skipped", reason="nothing_new", summary=NOTHING_NEW)
             return Noticed(read.watermark, read.basis) if read.reading.new else None
-        record.note(seen_seq=read.watermark, decided_by="rules")
+        record.decide("rules", seen_seq=read.watermark)
         evidence = await beside(gathered, read.reading.messages, turn.watermark)
         if self.means.model is not None:
             proposed = await self._ask(self.means.model, seen, record)

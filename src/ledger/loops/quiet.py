@@ -7,7 +7,7 @@ from typing import TypeVar, TypeVarTuple
 from anyio import to_thread
 from msgspec import Struct
 
-from ledger.budgets.structs import Plan
+from ledger.budgets.plan import Plan
 from ledger.db import Database, Session
 from ledger.hours import Hours
 from ledger.journal.store import Pen

@@ -50,7 +50,7 @@ class Reflection(Reader):
         if not seen.read.reading.new:
             record.note(outcome="skipped", reason="nothing_new", summary=NOTHING_NEW)
             return None
-        record.note(seen_seq=seen.read.watermark, decided_by="rules")
+        record.decide("rules", seen_seq=seen.read.watermark)
         counted = await beside(scoring.count, seen.tally, seen.scorecard, seen.read.reading)
         scorecard = await self._score(turn, seen, counted)
         if self.means.model is not None:

@@ -79,7 +79,7 @@ class SelfReply(Quiet):
         if subject is None:
             record.note(outcome="skipped", reason="nothing_new", summary=_NOTHING)
             return None
-        record.note(decided_by="rules", context=_shown(subject))
+        record.decide("rules", context=_shown(subject))
         draft = await self._draft(subject, record)
         if draft is None and record.run.decided_by == "rules":
             record.note(outcome="skipped", reason="nothing_new", summary=_UNCHANGED, decided_by=None, context=None)

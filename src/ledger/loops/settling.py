@@ -1,6 +1,7 @@
 """How a turn ends: settled or put back, in one transaction, and only if its claim still holds."""
 
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from msgspec import structs
@@ -8,6 +9,7 @@ from msgspec import structs
 from ledger.budgets import store as budgets
 from ledger.clock import Clock
 from ledger.db import Database, Session
+from ledger.errors import Conflict
 from ledger.loops.agenda import Agenda
 from ledger.loops.work import Effects, Record, Work, spread_of
 from ledger.runs import store as runs
@@ -53,6 +55,9 @@ class Settling:
             if current is None:
                 self._lose(turn)
                 return None, None
+            if record.first is not None:
+                with suppress(Conflict):  # another request has the same key: that is told when this one is answered
+                    await record.first(session)
             ended = await self._end(session, current, turn, record, effects)
             await _correct(session, record)
         return ended

@@ -1,5 +1,6 @@
 """What makes a loop this loop (`Work`), and what passes between it and the one loop body."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -7,11 +8,11 @@ from msgspec import Struct, structs
 
 from ledger.budgets.store import Purse
 from ledger.budgets.structs import Amounts
-from ledger.db import Session
+from ledger.db import Session, Write
 from ledger.hours import Hours
 from ledger.runs.structs import Reason, RunDetail
 from ledger.threads.said import News
-from ledger.turns.structs import LoopName, Turn
+from ledger.turns.structs import DecidedBy, LoopName, Turn
 
 
 class TurnFailed(Exception):
@@ -73,11 +74,17 @@ class Covered(NamedTuple):
     slots: int
 
 
+def _tell_nobody(run: RunDetail) -> None:
+    del run
+
+
 class Record:
     """The run of a turn while it is under way; what is noted here is kept, also when the turn fails."""
 
-    def __init__(self, run: RunDetail) -> None:
+    def __init__(self, run: RunDetail, started: Callable[[RunDetail], None] = _tell_nobody) -> None:
+        """`started` is called when it has passed its gates."""
         self.run = run
+        self._started = started
         self.wait = timedelta(0)
         """If it failed: how long to wait at least before it is tried again."""
         self.left_alone: timedelta | None = None
@@ -88,6 +95,14 @@ class Record:
         """When to try it again, if it must not ask a model now."""
         self.corrections: list[tuple[Purse, Amounts]] = []
         """What its calls used more, or less, than was reserved."""
+        self.first: Write | None = None
+        """What is to be written when it is settled: the key of the request that asked for it."""
+
+    def decide(self, by: DecidedBy, **changes: object) -> None:
+        """Note that it has passed its gates, and who decides."""
+        if self.run.decided_by is None:
+            self._started(self.run)
+        self.note(decided_by=by, **changes)
 
     def note(self, **changes: object) -> None:
         self.run = structs.replace(self.run, **changes)

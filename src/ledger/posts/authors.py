@@ -77,6 +77,8 @@ async def edit_comment(
     session: Session, comment_id: str, change: CommentChange, *, agent: str, now: datetime
 ) -> Comment:
     comment = await _locked_comment(session, comment_id)
+    if change.content == comment.content:
+        return comment
     calls = comment.origin != "agent" and mentions(change.content, agent)
     return await comments.change(session, comment, change.content, mentions_agent=calls, now=now)
 
@@ -89,12 +91,16 @@ async def cast_vote(session: Session, post_id: str, voter: str, value: int, *, a
     _check_name(voter)
     refuse_agents_name("voter", voter, agent)
     post = await _locked_post(session, post_id)
+    before = await store.vote_of(session, post.id, voter)
+    if before is not None and before.value == value:
+        return post
     return await store.vote(session, post, Vote(post.id, voter, value, now))
 
 
-async def take_vote_back(session: Session, post_id: str, voter: str, *, agent: str) -> Post:
+async def take_vote_back(session: Session, post_id: str, voter: str, *, agent: str, now: datetime) -> Post:
+    _check_name(voter)
     refuse_agents_name("voter", voter, agent)
-    return await store.unvote(session, await _locked_post(session, post_id), voter)
+    return await store.unvote(session, await _locked_post(session, post_id), voter, now=now)
 
 
 async def _locked_post(session: Session, post_id: str) -> Post:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 from ledger.columns import columns
 from ledger.db import Session
 from ledger.errors import Conflict, NotFound
+from ledger.events import store as events
 from ledger.paging import Keyset
 from ledger.posts import store
 from ledger.posts.structs import Comment, Mention
@@ -89,6 +90,7 @@ async def add(session: Session, comment: Comment, *, ordinal: int | None = None)
     """Write a comment. The thread is locked."""
     await session.execute(_NEW, structs.asdict(comment) | {"ordinal": ordinal})
     await store.count_comments(session, comment.post_id, +1)
+    await _tell(session, comment, comment.created_at)
     return comment
 
 
@@ -116,13 +118,19 @@ async def newest(session: Session, thread_id: str, limit: int) -> list[Comment]:
 
 
 async def change(session: Session, comment: Comment, content: str, *, mentions_agent: bool, now: datetime) -> Comment:
-    return await _write(session, comment, {"content": content, "edited_at": now, "mentions_agent": mentions_agent})
+    values = {"content": content, "edited_at": now, "mentions_agent": mentions_agent}
+    changed = await _write(session, comment, values)
+    await _tell(session, changed, now)
+    return changed
 
 
 async def remove(session: Session, comment: Comment, *, now: datetime) -> Comment:
     """Leave a tombstone: the text goes, who wrote it and in which run stays."""
     await store.count_comments(session, comment.post_id, -1)
-    return await _write(session, comment, {"content": "", "removed_at": now, "mentions_agent": False})
+    gone = await _write(session, comment, {"content": "", "removed_at": now, "mentions_agent": False})
+    await events.blank(session, "comment", comment.thread_id, comment.id, gone, at=now)
+    await _tell(session, gone, now)
+    return gone
 
 
 async def has_answer_of_agent(session: Session, post_id: str, parent_id: str | None) -> bool:
@@ -158,3 +166,7 @@ def standing(comment: Comment) -> Comment:
 async def _write(session: Session, comment: Comment, values: Mapping[str, object]) -> Comment:
     await session.execute(_CHANGED, {"comment_id": comment.id, **values})
     return structs.replace(comment, **values)
+
+
+async def _tell(session: Session, comment: Comment, at: datetime) -> None:
+    await events.tell(session, "comment", comment, thread_id=comment.thread_id, subject=comment.id, at=at)

@@ -9,9 +9,10 @@ from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, upd
 from ledger.columns import columns
 from ledger.db import Session
 from ledger.errors import Conflict, NotFound
+from ledger.events import store as events
 from ledger.paging import Keyset
 from ledger.posts.ranking import hot
-from ledger.posts.structs import BoardCount, Post, Sort, Vote
+from ledger.posts.structs import Ballot, BoardCount, Post, Sort, Vote
 from ledger.posts.tables import CommentRow, PostRow, VoteRow
 from ledger.threads import store as threads
 from ledger.threads.structs import Page
@@ -59,6 +60,7 @@ async def add(session: Session, post: Post, *, ordinal: int | None = None) -> Po
     """Write a post. The thread is locked."""
     await session.execute(_NEW, structs.asdict(post) | {"ordinal": ordinal})
     await threads.count_posts(session, post.thread_id, +1)
+    await _tell(session, post, post.created_at)
     return post
 
 
@@ -127,13 +129,18 @@ async def change(
     session: Session, post: Post, *, title: str, content: str, mentions_agent: bool, now: datetime
 ) -> Post:
     values = {"title": title, "content": content, "edited_at": now, "mentions_agent": mentions_agent}
-    return await _write(session, post, values)
+    changed = await _write(session, post, values)
+    await _tell(session, changed, now)
+    return changed
 
 
 async def remove(session: Session, post: Post, *, now: datetime) -> Post:
     """Leave a tombstone: the text goes, who wrote it and in which run stays."""
     await threads.count_posts(session, post.thread_id, -1)
-    return await _write(session, post, {"title": "", "content": "", "removed_at": now, "mentions_agent": False})
+    gone = await _write(session, post, {"title": "", "content": "", "removed_at": now, "mentions_agent": False})
+    await events.blank(session, "post", post.thread_id, post.id, gone, at=now)
+    await _tell(session, gone, now)
+    return gone
 
 
 async def count_comments(session: Session, post_id: str, change: int) -> None:
@@ -147,13 +154,13 @@ async def vote(
     await session.execute(_TAKEN_BACK, {"post_id": post.id, "voter": vote.voter})
     row = structs.asdict(vote) | {"thread_id": post.thread_id, "run_id": run_id, "ordinal": ordinal}
     await session.execute(_NEW_VOTE, row)
-    return await _rank(session, post)
+    return await _rank(session, post, vote.voter, vote.value, vote.voted_at)
 
 
-async def unvote(session: Session, post: Post, voter: str) -> Post:
+async def unvote(session: Session, post: Post, voter: str, *, now: datetime) -> Post:
     """Take a vote back; none is fine, too. The thread is locked."""
-    await session.execute(_TAKEN_BACK, {"post_id": post.id, "voter": voter})
-    return await _rank(session, post)
+    taken_back = await session.execute(_TAKEN_BACK, {"post_id": post.id, "voter": voter})
+    return await _rank(session, post, voter, None, now) if taken_back.rowcount else post
 
 
 async def vote_of(session: Session, post_id: str, voter: str) -> Vote | None:
@@ -172,9 +179,15 @@ def standing(post: Post) -> Post:
     return post
 
 
-async def _rank(session: Session, post: Post) -> Post:
+async def _rank(session: Session, post: Post, voter: str, value: int | None, at: datetime) -> Post:
     score = await session.scalar(_SCORE, post_id=post.id) or 0
+    ballot = Ballot(post.id, voter, value, score)
+    await events.tell(session, "vote", ballot, thread_id=post.thread_id, at=at)
     return await _write(session, post, {"score": score, "hot": hot(score, post.created_at)})
+
+
+async def _tell(session: Session, post: Post, at: datetime) -> None:
+    await events.tell(session, "post", post, thread_id=post.thread_id, subject=post.id, at=at)
 
 
 async def _write(session: Session, post: Post, values: Mapping[str, object]) -> Post:

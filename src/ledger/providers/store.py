@@ -2,10 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from msgspec import structs
 from sqlalchemy import ColumnElement, Update, bindparam, select, update
 
 from ledger.columns import columns
 from ledger.db import Session, returning
+from ledger.events import store as events
 from ledger.providers.structs import Provider
 from ledger.providers.tables import ProviderRow
 
@@ -41,7 +43,10 @@ async def pause(session: Session, provider: Provider, *, now: datetime, wait: ti
     probe_at = now + max(_FIRST, wait)
     values = {"paused_at": now, "probe_at": probe_at, "probes": 0, "probing_until": None, "changed_at": now}
     well = update(ProviderRow).where(*_key(provider.base_url, provider.model), ProviderRow.paused_at.is_(None))
-    return probe_at if (await session.execute(well.values(values))).rowcount == 1 else None
+    if (await session.execute(well.values(values))).rowcount != 1:
+        return None
+    await _tell(session, structs.replace(provider, **values), now)
+    return probe_at
 
 
 async def lease_probe(session: Session, provider: Provider, *, now: datetime, until: datetime) -> Provider | None:
@@ -57,7 +62,8 @@ async def stay_paused(session: Session, probe: Provider, why: str, *, now: datet
     pause = min(_FIRST * 2 ** min(probe.probes + 1, 16), _LONGEST)
     probe_at = now + max(pause, wait)
     values = {"why": why, "probe_at": probe_at, "probes": probe.probes + 1, "probing_until": None, "changed_at": now}
-    await session.execute(_leased(probe).values(values))
+    if (await session.execute(_leased(probe).values(values))).rowcount == 1:
+        await _tell(session, structs.replace(probe, **values), now)
     return probe_at
 
 
@@ -72,9 +78,14 @@ async def resume(session: Session, provider: Provider, *, now: datetime) -> bool
     well = {"failures": 0, "paused_at": None, "probe_at": None, "probing_until": None, "changed_at": now}
     paused = update(ProviderRow).where(*key, ProviderRow.paused_at.is_not(None))
     if (await session.execute(paused.values(well))).rowcount == 1:
+        await _tell(session, structs.replace(provider, **well), now)
         return True
     await session.execute(update(ProviderRow).where(*key).values(failures=0))
     return False
+
+
+async def _tell(session: Session, provider: Provider, at: datetime) -> None:
+    await events.tell(session, "provider", provider, thread_id=None, at=at)
 
 
 def _leased(probe: Provider) -> Update:

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from ledger.columns import columns
 from ledger.db import Session, new_id
 from ledger.errors import Conflict, NotFound
+from ledger.events import store as events
 from ledger.paging import Keyset
 from ledger.questions.structs import MAX_OPEN, Question, QuestionStatus
 from ledger.questions.tables import QuestionRow
@@ -45,6 +46,7 @@ async def ask(session: Session, thread_id: str, text: str, *, run_id: str, now: 
         closed_at=None,
     )
     await session.execute(_NEW, structs.asdict(question))
+    await _tell(session, question, now)
 
 
 async def get(session: Session, question_id: str) -> Question:
@@ -98,7 +100,13 @@ async def _close(
         raise Conflict(f"The question {question_id!r} was {question.status} already.")
     values = {"status": status, "answer": text, "closed_at": now}
     await session.execute(update(QuestionRow).where(QuestionRow.id == question_id).values(values))
-    return structs.replace(question, status=status, answer=text, closed_at=now)
+    closed = structs.replace(question, status=status, answer=text, closed_at=now)
+    await _tell(session, closed, now)
+    return closed
+
+
+async def _tell(session: Session, question: Question, at: datetime) -> None:
+    await events.tell(session, "question", question, thread_id=question.thread_id, at=at)
 
 
 async def forget(session: Session, *, before: datetime, limit: int) -> int:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, u
 from ledger.columns import Moment, columns
 from ledger.db import Session
 from ledger.errors import NotFound
+from ledger.events import store as events
 from ledger.paging import Keyset
 from ledger.runs.structs import Run, RunDetail, RunFilter
 from ledger.runs.tables import RunRow
@@ -48,6 +49,8 @@ _DETAILS = ("instructions", "context", "prompt", "raw_answer")
 
 async def add(session: Session, run: RunDetail) -> None:
     await session.execute(_NEW, structs.asdict(run))
+    shown = Run(**{name: getattr(run, name) for name in Run.__struct_fields__})
+    await events.tell(session, "run", shown, thread_id=run.thread_id, at=run.finished_at)
 
 
 async def fold(session: Session, run_id: str, skip: RunDetail) -> bool:

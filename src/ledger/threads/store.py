@@ -10,6 +10,7 @@ from ledger.clock import known_timezone
 from ledger.columns import columns
 from ledger.db import Session, new_id
 from ledger.errors import Conflict, NotFound
+from ledger.events import store as events
 from ledger.paging import Keyset
 from ledger.threads.structs import DEFAULT_THREAD, NewThread, Page, Thread, ThreadChange
 from ledger.threads.tables import ThreadRow
@@ -115,5 +116,6 @@ async def remove(session: Session, thread_id: str, *, now: datetime) -> None:
     """Delete the thread and, by foreign keys, all that is its own; `default` comes back empty."""
     await lock_existing(session, thread_id)
     await session.execute(delete(ThreadRow).where(ThreadRow.id == thread_id))
+    await events.rewrite(session, at=now)
     if thread_id == DEFAULT_THREAD:
         await ensure_default(session, now=now)

@@ -7,7 +7,8 @@ from sqlalchemy import bindparam, case, func, insert, select, update
 
 from ledger.columns import Moment, columns, fresh_token
 from ledger.db import Session, returning
-from ledger.turns.structs import LoopName, Outlook, Turn
+from ledger.events import store as events
+from ledger.turns.structs import LoopName, LoopSwitch, Outlook, Turn
 from ledger.turns.tables import LoopRow, TurnRow
 
 _COLUMNS = columns(TurnRow, Turn)
@@ -72,9 +73,12 @@ async def create(session: Session, loop: LoopName, thread_id: str, *, now: datet
     return turn
 
 
-async def configure(session: Session, turn: Turn, *, enabled: bool, every_seconds: int | None) -> Turn:
+async def configure(session: Session, turn: Turn, *, enabled: bool, every_seconds: int | None, now: datetime) -> Turn:
     values = {"enabled": enabled, "every_seconds": every_seconds}
     await session.execute(_CHANGED, _key(turn) | values)
+    if (enabled, every_seconds) != (turn.enabled, turn.every_seconds):
+        switch = LoopSwitch(turn.loop, enabled, every_seconds)
+        await events.tell(session, "loop", switch, thread_id=turn.thread_id, at=now)
     return structs.replace(turn, enabled=enabled, every_seconds=every_seconds)
 
 
@@ -152,8 +156,11 @@ async def wanted(session: Session, loop: LoopName) -> bool | None:
     return await session.scalar(_WANTED, of_loop=loop)
 
 
-async def set_wanted(session: Session, loop: LoopName, *, wanted: bool) -> None:
+async def set_wanted(session: Session, loop: LoopName, *, wanted: bool, before: bool, now: datetime) -> None:
+    """`before`: whether it ran, which it also does where nobody has said anything."""
     await session.execute(update(LoopRow).where(LoopRow.loop == loop).values(wanted=wanted))
+    if wanted != before:
+        await events.tell(session, "loop", LoopSwitch(loop, wanted), thread_id=None, at=now)
 
 
 async def set_default_seconds(session: Session, loop: LoopName, seconds: int) -> None:

@@ -3,6 +3,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ledger.threads.structs import NOT_BLANK
+
 LoopName = Literal["reflection", "personality", "self_reply", "heartbeat"]
 DecidedBy = Literal["model", "rules"]
 
@@ -66,6 +68,7 @@ class LoopState(Struct, frozen=True):
     """One loop of this service."""
 
     loop: LoopName
+    """Which one."""
     enabled: bool
     """What the setting says."""
     running: bool
@@ -78,12 +81,26 @@ class LoopState(Struct, frozen=True):
     """Turns under way in this process."""
 
 
+class LoopSwitch(Struct, frozen=True):
+    """How a loop was started or stopped for all threads, or switched and timed for one."""
+
+    loop: LoopName
+    """Which one."""
+    running: bool
+    """Whether it runs, for all threads or for this one."""
+    every_seconds: int | None = None
+    """The thread's own interval; null: the loop's default."""
+
+
 class ThreadLoop(Struct, frozen=True):
     """One loop on one thread."""
 
     loop: LoopName
+    """Which one."""
     thread_id: str
+    """The thread."""
     enabled: bool
+    """Whether it runs on the thread, once it runs at all."""
     every: int
     """Interval in seconds."""
     next_slot: datetime | None
@@ -95,7 +112,9 @@ class ThreadLoop(Struct, frozen=True):
 
 
 class RunRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    prompt: Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S")] | None = None
+    """What to say to a turn."""
+
+    prompt: Annotated[str, Meta(min_length=1, max_length=2_000, pattern=NOT_BLANK)] | None = None
     """What you have to say to it: kept in the record, and shown to the model."""
 
 
@@ -103,4 +122,6 @@ class ThreadLoopChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What to change; absent fields stay as they are, `every: null` goes back to the loop's default."""
 
     enabled: bool | UnsetType = UNSET
+    """Whether it runs on the thread."""
     every: Every | UnsetType | None = UNSET
+    """Interval in seconds, 60 (1 min) to 604800 (7 d); null: the loop's default."""

@@ -1,0 +1,1 @@
+"""The event stream: what happens in Ledger, told over the API as it happens."""
