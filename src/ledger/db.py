@@ -7,7 +7,7 @@ PostgreSQL has one pool for both. Stores get a `Session`, which is one transacti
 import logging
 import secrets
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -66,6 +66,10 @@ class Unanswered(TimeoutError):
 
 T = TypeVar("T")
 
+Write = Callable[["Session"], Awaitable[None]]
+"""Writes something in a transaction."""
+
+_first: ContextVar[Write | None] = ContextVar("first", default=None)
 _inside: ContextVar[bool] = ContextVar("inside_transaction", default=False)
 
 log = logging.getLogger(__name__)
@@ -88,6 +92,27 @@ def outside_transaction(what: str) -> None:
         raise RuntimeError(f"{what} inside a database transaction")
 
 
+@contextmanager
+def writing_first(write: Write) -> Generator[None]:
+    """Have something written at the beginning of every transaction that writes, in this task and those it starts."""
+    token = _first.set(write)
+    try:
+        yield
+    finally:
+        _first.reset(token)
+
+
+@contextmanager
+def writing_first_later() -> Generator[Write | None]:
+    """Leave to the block when that is written: it gets what was to be (`writing_first`), if anything was."""
+    write = _first.get()
+    token = _first.set(None)
+    try:
+        yield write
+    finally:
+        _first.reset(token)
+
+
 def returning(statement: Update, columns: Sequence[InstrumentedAttribute[Any]]) -> AnySelect:
     """An update that gives the rows it changed, read as a select's."""
     return cast("AnySelect", statement.returning(*columns))  # pyright: ignore[reportUnknownMemberType] - untyped
@@ -103,6 +128,7 @@ class Session:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self._afterwards: list[Callable[[], object]] = []
+        self.has_events = False
 
     async def execute(
         self, statement: Executable, parameters: Sequence[dict[str, Any]] | dict[str, Any] | None = None
@@ -142,6 +168,10 @@ class Session:
         """Have something called once the transaction is committed, and not at all if it is rolled back."""
         self._afterwards.append(call)
 
+    def announce(self) -> None:
+        """Have those who listen (`Database.listen`) told, once the transaction is committed, that there are events."""
+        self.has_events = True
+
     def committed(self) -> None:
         for call in self._afterwards:
             call()
@@ -164,6 +194,11 @@ class Database:
             self._reader = _Pool(_sqlite_engine(url, writes=False))
         else:
             self._writer = self._reader = _Pool(_postgresql_engine(url), _POSTGRES_CONNECTIONS)
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, call: Callable[[], None]) -> None:
+        """Have something called whenever this process has committed events."""
+        self._listeners.append(call)
 
     @property
     def name(self) -> str:
@@ -174,14 +209,22 @@ class Database:
     async def write(self) -> AsyncGenerator[Session]:
         """A transaction that may write; an exception inside rolls it back."""
         async with self._writer.transaction(writes=True) as session:
+            if (write_first := _first.get()) is not None:
+                await write_first(session)
             yield session
         session.committed()
+        if session.has_events:
+            self._announce()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Session]:
         """A transaction that only reads."""
         async with self._reader.transaction(writes=False) as session:
             yield session
+
+    def _announce(self) -> None:
+        for call in self._listeners:
+            call()
 
     async def server_time(self) -> datetime:
         """What the database server's clock says (PostgreSQL only)."""
