@@ -38,8 +38,7 @@ class Keyset:
         """The page, and the cursor of the next one if there is more."""
         if len(items) <= limit:
             return items, None
-        values = [getattr(items[limit - 1], key.key) for key in self._keys]
-        return items[:limit], urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+        return items[:limit], cursor(*(getattr(items[limit - 1], key.key) for key in self._keys))
 
     def _read(self, cursor: str) -> Tuple:
         try:
@@ -49,6 +48,11 @@ class Keyset:
         if values is None or not all(map(_is_storable, values)):
             raise Malformed(f"The cursor {cursor!r} is not one this list gave: use a next_cursor as it came.")
         return tuple_(*(literal(value, key.type) for value, key in zip(values, self._keys, strict=True)))
+
+
+def cursor(*place: object) -> str:
+    """The cursor of what stands behind the row that has these values."""
+    return urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
 def _is_storable(value: object) -> bool:

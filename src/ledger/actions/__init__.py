@@ -14,7 +14,8 @@ from ledger.actions.vote import VoteAction
 from ledger.approvals import store as approvals
 from ledger.approvals.structs import LIFETIME, MAX_PENDING, Approval
 from ledger.budgets import store as budgets
-from ledger.budgets.structs import Amounts, Plan
+from ledger.budgets.plan import Plan
+from ledger.budgets.structs import Amounts
 from ledger.db import Session, new_id
 from ledger.errors import Conflict
 from ledger.runs.structs import ActionResult

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from litestar import Controller, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from ledger import actions
 from ledger.approvals import store
 from ledger.approvals.structs import Approval, ApprovalStatus, Rejection
-from ledger.budgets.structs import Plan
+from ledger.budgets.plan import Plan
 from ledger.clock import Clock
 from ledger.db import Database
 from ledger.settings import Settings
@@ -16,6 +16,7 @@ from ledger.threads.store import Wake
 from ledger.threads.structs import Page
 from ledger.wire import Cursor, Given, Limit, NoBody
 
+ApprovalKey = Annotated[str, PathParameter(description="The id of the approval.")]
 OfThread = Annotated[str | None, QueryParameter(description="Only actions on this thread.")]
 WithStatus = Annotated[ApprovalStatus | None, QueryParameter(description="Only actions that stand so.")]
 
@@ -41,14 +42,15 @@ class ApprovalController(Controller):
             )
 
     @get("/{approval_id:str}")
-    async def get_approval(self, approval_id: FromPath[str], db: Given[Database], clock: Given[Clock]) -> Approval:
+    async def get_approval(self, approval_id: ApprovalKey, db: Given[Database], clock: Given[Clock]) -> Approval:
+        """An action that waits for a person, or did."""
         async with db.read() as session:
             return await store.get(session, approval_id, now=clock.now())
 
     @post("/{approval_id:str}/approve", status_code=200)
     async def approve(
         self,
-        approval_id: FromPath[str],
+        approval_id: ApprovalKey,
         db: Given[Database],
         clock: Given[Clock],
         settings: Given[Settings],
@@ -63,7 +65,7 @@ class ApprovalController(Controller):
     @post("/{approval_id:str}/reject", status_code=200)
     async def reject(
         self,
-        approval_id: FromPath[str],
+        approval_id: ApprovalKey,
         db: Given[Database],
         clock: Given[Clock],
         wake: Given[Wake],

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from ledger.approvals.structs import Policy
-from ledger.budgets.structs import Plan
+from ledger.budgets.plan import Plan
 from ledger.db import Session
 from ledger.mind.texts import similarity, words
 from ledger.posts import store as posts

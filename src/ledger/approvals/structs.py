@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from ledger.runs.structs import ActionResult
+from ledger.threads.structs import NOT_BLANK
 
 Policy = Literal["auto", "posts", "all"]
 """What waits for a person: nothing, every action with a text, or every action."""
@@ -19,8 +20,12 @@ MAX_PENDING = 50
 
 
 class Approval(Struct, frozen=True, kw_only=True):
+    """An action that waits for a person, or did."""
+
     id: str
+    """32 hex digits."""
     thread_id: str
+    """The thread the action is on."""
     run_id: str
     """The run that proposed it."""
     ordinal: int
@@ -29,8 +34,11 @@ class Approval(Struct, frozen=True, kw_only=True):
     speaks: bool
     """Whether it is also said in the thread."""
     status: ApprovalStatus
+    """Only what is `pending` can be approved or rejected."""
     proposed_at: datetime
+    """When the run proposed it."""
     expires_at: datetime
+    """When it expires, if nobody has decided by then."""
     closed_at: datetime | None
     """When it was approved or rejected."""
     note: str | None
@@ -40,5 +48,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 
 
 class Rejection(Struct, frozen=True, forbid_unknown_fields=True):
-    note: Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S")] | None = None
+    """Why an action is never to be applied."""
+
+    note: Annotated[str, Meta(min_length=1, max_length=2_000, pattern=NOT_BLANK)] | None = None
     """Why not, or what would be better: the next heartbeat reads it."""

@@ -1,22 +1,14 @@
 from litestar import Controller, get, patch
-from litestar.params import FromPath, JSONBody
-from msgspec import Struct
+from litestar.params import JSONBody
 
 from ledger.budgets import store
-from ledger.budgets.structs import Budget, BudgetChange, Plan
+from ledger.budgets.plan import Plan
+from ledger.budgets.structs import Budget, BudgetChange, ThreadBudget
 from ledger.clock import Clock
 from ledger.db import Database
 from ledger.settings import Settings
 from ledger.threads import store as threads
-from ledger.wire import Given
-
-
-class ThreadBudget(Struct, frozen=True):
-    """What a thread may spend today: what is left of both budgets."""
-
-    thread_id: str
-    thread: Budget
-    service: Budget
+from ledger.wire import Given, ThreadKey
 
 
 class BudgetController(Controller):
@@ -31,8 +23,9 @@ class BudgetController(Controller):
 
     @get("/threads/{thread_id:str}/budget")
     async def get_thread_budget(
-        self, thread_id: FromPath[str], db: Given[Database], clock: Given[Clock], settings: Given[Settings]
+        self, thread_id: ThreadKey, db: Given[Database], clock: Given[Clock], settings: Given[Settings]
     ) -> ThreadBudget:
+        """What a thread may spend today, and has, beside what all threads together may."""
         async with db.read() as session:
             found = await store.purse(session, thread_id, Plan.of(settings), now=clock.now())
         return ThreadBudget(thread_id, found.thread, found.service)
@@ -40,7 +33,7 @@ class BudgetController(Controller):
     @patch("/threads/{thread_id:str}/budget")
     async def change_thread_budget(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         data: JSONBody[BudgetChange],
         db: Given[Database],
         clock: Given[Clock],

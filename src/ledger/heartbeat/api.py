@@ -1,12 +1,13 @@
 """The instructions over the API: read and saved, looked over, their versions, and what a thread has of its own."""
 
 import difflib
+import re
 from datetime import timedelta
 from typing import Annotated
 
 from anyio import to_thread
 from litestar import Controller, Response, delete, get, post, put
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 
 from ledger.clock import Clock
 from ledger.db import Database
@@ -23,22 +24,26 @@ from ledger.heartbeat.structs import (
 from ledger.hours import Hours
 from ledger.instructions import store
 from ledger.instructions.file import File
-from ledger.instructions.lint import Heart, Lint, lint
-from ledger.instructions.structs import Own, Problem, Task, Version, VersionSummary
+from ledger.instructions.lint import Heart, lint
+from ledger.instructions.structs import Lint, Own, Problem, Task, Version, VersionSummary
 from ledger.instructions.text import understand
 from ledger.settings import Settings
 from ledger.threads import store as threads
 from ledger.threads.structs import Page, ThreadId
 from ledger.turns import store as turns
-from ledger.wire import Cursor, Given, Limit, NoBody
+from ledger.wire import Cursor, Given, Limit, NoBody, ThreadKey
 
+VersionNumber = Annotated[int, PathParameter(description="The number of a version of HEARTBEAT.md, from 1.")]
 Strict = Annotated[
     bool, QueryParameter(description="Refuse content with errors or warnings (422) instead of saving it.")
 ]
+_IF_MATCH = r'(\*|(W/)?"?([0-9]{1,9})"?)'
 IfMatch = Annotated[
     str | None,
     HeaderParameter(
-        name="If-Match", description="The ETag of the version that is to be replaced; 412 if it is another."
+        name="If-Match",
+        description="The ETag of the version that is to be replaced, or `*` for any; 412 if it is another.",
+        schema_extra={"pattern": f"^{_IF_MATCH}$"},
     ),
 ]
 ForThread = Annotated[
@@ -90,7 +95,7 @@ class InstructionsController(Controller):
         store.check(data.content)
         async with db.read() as session:
             current = await store.newest(session)
-        heart = await _heart(db, settings, thread_id) if thread_id else _default(settings)
+        heart = _default(settings) if thread_id is None else await _heart(db, settings, thread_id)
         carried = await to_thread.run_sync(store.carry, data.content, current)
         return await _lint(data.content, heart, carried)
 
@@ -104,7 +109,8 @@ class InstructionsController(Controller):
             return await store.page(session, limit=limit, cursor=cursor)
 
     @get("/heartbeat/heartbeat.md/versions/{version:int}")
-    async def get_heartbeat_md_version(self, version: FromPath[int], db: Given[Database]) -> InstructionsText:
+    async def get_heartbeat_md_version(self, version: VersionNumber, db: Given[Database]) -> InstructionsText:
+        """One version of the instructions, whole."""
         found = await _get(db, version)
         return InstructionsText(found.version, found.content, found.saved_at, found.source)
 
@@ -122,7 +128,7 @@ class InstructionsController(Controller):
     @post("/heartbeat/heartbeat.md/versions/{version:int}/restore", status_code=200)
     async def restore_heartbeat_md(
         self,
-        version: FromPath[int],
+        version: VersionNumber,
         db: Given[Database],
         file: Given[File],
         settings: Given[Settings],
@@ -137,7 +143,7 @@ class InstructionsController(Controller):
 
     @get("/threads/{thread_id:str}/heartbeat/instructions")
     async def get_thread_instructions(
-        self, thread_id: FromPath[str], db: Given[Database], settings: Given[Settings]
+        self, thread_id: ThreadKey, db: Given[Database], settings: Given[Settings]
     ) -> Response[OwnInstructions]:
         """What the thread has of its own; 404 if it follows HEARTBEAT.md alone."""
         async with db.read() as session:
@@ -150,7 +156,7 @@ class InstructionsController(Controller):
     @put("/threads/{thread_id:str}/heartbeat/instructions")
     async def set_thread_instructions(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         data: JSONBody[NewOwnInstructions],
         db: Given[Database],
         clock: Given[Clock],
@@ -172,7 +178,7 @@ class InstructionsController(Controller):
 
     @delete("/threads/{thread_id:str}/heartbeat/instructions")
     async def delete_thread_instructions(
-        self, thread_id: FromPath[str], db: Given[Database], clock: Given[Clock], if_match: IfMatch = None
+        self, thread_id: ThreadKey, db: Given[Database], clock: Given[Clock], if_match: IfMatch = None
     ) -> None:
         """Have the thread follow HEARTBEAT.md alone again."""
         async with db.write() as session:
@@ -232,12 +238,12 @@ def _refuse(problems: list[Problem]) -> None:
 
 def _version(if_match: str | None) -> int | None:
     """The version an `If-Match` header names; None if any will do."""
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None:
         return None
-    number = if_match.strip().removeprefix("W/").strip('"')
-    if not (number.isascii() and number.isdigit() and len(number) < 10):  # noqa: PLR2004 - as many as an integer has
+    found = re.fullmatch(_IF_MATCH, if_match.strip())
+    if found is None:
         raise Invalid(f'If-Match is {if_match}: send the ETag of the version that is to be replaced, such as "3".')
-    return int(number)
+    return int(found[3]) if found[3] else None
 
 
 def _diff(old: Version, new: Version) -> str:

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Struct, structs
 
 from ledger.budgets import store as budgets
+from ledger.budgets.plan import Plan
 from ledger.budgets.store import Purse
-from ledger.budgets.structs import Plan
 from ledger.db import Database, Session
 from ledger.errors import NotFound
 from ledger.heartbeat import config as configs

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ledger.hours import DAY_MINUTES, EVERY_DAY, Hours, Window, local_moment
 from ledger.instructions.advice import advice
-from ledger.instructions.structs import FoundTask, Problem, Reading, Section, Task
+from ledger.instructions.structs import FoundTask, Lint, LintedTask, Problem, Reading, Task, Understood
 from ledger.instructions.text import lines_of, read
 from ledger.instructions.values import clock_text, interval_text, schedule_text
 
@@ -21,36 +21,6 @@ class Heart(Struct, frozen=True):
     every: timedelta
     hours: Hours
     """When they are active, and in which time zone."""
-
-
-class LintedTask(Struct, frozen=True, kw_only=True):
-    name: str | None
-    line: int
-    end_line: int
-    in_force: bool
-    by_last_good_form: bool
-    """It has errors, and an earlier version of it is in force."""
-    schedule: str | None
-    prompt: str | None
-    when: str | None
-    catch_up: str | None
-
-
-class Understood(Struct, frozen=True):
-    line: int
-    end_line: int
-    what: str
-
-
-class Lint(Struct, frozen=True, kw_only=True):
-    is_empty: bool
-    """There is nothing to do: heartbeats do not call the model."""
-    has_work: bool
-    """Something outside the tasks is work; if not, heartbeats only run when a task is due."""
-    tasks: list[LintedTask]
-    sections: list[Section]
-    understood: list[Understood]
-    problems: list[Problem]
 
 
 def lint(text: str, heart: Heart, carried: list[Task]) -> Lint:

@@ -23,9 +23,12 @@ said otherwise."""
 
 
 class Problem(Struct, frozen=True):
+    """Something that is wrong with instructions, or might be."""
+
     line: int
     """From 1; 0 is the text as a whole."""
     severity: Severity
+    """`error`: it does not do what it says; `warning`: it may not mean what it says; `advice`: say it otherwise."""
     message: str
     """What is wrong."""
     fix: str = ""
@@ -64,17 +67,25 @@ class FoundTask(Struct, frozen=True, kw_only=True):
 
 
 class Item(Struct, frozen=True):
+    """One item of a section."""
+
     line: int
+    """From 1."""
     text: str
+    """What it says."""
 
 
 class Section(Struct, frozen=True):
     """A section that Ledger knows by name."""
 
     name: SectionName
+    """Its heading."""
     line: int
+    """Where it begins, from 1."""
     end_line: int
+    """Where it ends."""
     items: list[Item]
+    """Its list items."""
 
 
 class Reading(Struct, frozen=True, kw_only=True):
@@ -95,9 +106,24 @@ class Reading(Struct, frozen=True, kw_only=True):
         return not self.has_work and not self.tasks
 
 
-class VersionSummary(Struct, frozen=True):
+class InstructionsChange(Struct, frozen=True):
+    """That instructions have a new version."""
+
     version: int
+    """Its number, from 1."""
+    source: str
+    """Of HEARTBEAT.md: `api`, `disk`, or the version it was restored from, such as `restore 3`.
+
+    Of a thread's own: `extend`, `replace`, or `deleted`."""
+
+
+class VersionSummary(Struct, frozen=True):
+    """One version of HEARTBEAT.md, without its text."""
+
+    version: int
+    """Its number, from 1."""
     saved_at: datetime
+    """When it came into force."""
     source: str
     """`api`, `disk`, or the version it was restored from, such as `restore 3`."""
     size: int
@@ -147,3 +173,54 @@ class InForce(Struct, frozen=True, kw_only=True):
     @property
     def is_empty(self) -> bool:
         return self.text is not None and not self.has_work and not self.tasks
+
+
+class LintedTask(Struct, frozen=True, kw_only=True):
+    """What is understood of one task."""
+
+    name: str | None
+    """null: it has none that can be read."""
+    line: int
+    """Where it begins, from 1."""
+    end_line: int
+    """Where it ends."""
+    in_force: bool
+    """Whether heartbeats do it."""
+    by_last_good_form: bool
+    """It has errors, and an earlier version of it is in force."""
+    schedule: str | None
+    """When it runs, in words; null: it is out of force."""
+    prompt: str | None
+    """What is to be done; null: it is out of force."""
+    when: str | None
+    """What else must be there, such as `new_messages`; null: nothing."""
+    catch_up: str | None
+    """What becomes of a slot that no heartbeat came for: `once` or `skip`."""
+
+
+class Understood(Struct, frozen=True):
+    """What some lines were understood as."""
+
+    line: int
+    """From 1; 0 is the text as a whole."""
+    end_line: int
+    """The last of these lines."""
+    what: str
+    """In words."""
+
+
+class Lint(Struct, frozen=True, kw_only=True):
+    """What is understood of a text, and what is odd about it."""
+
+    is_empty: bool
+    """There is nothing to do: heartbeats do not call the model."""
+    has_work: bool
+    """Something outside the tasks is work; if not, heartbeats only run when a task is due."""
+    tasks: list[LintedTask]
+    """Its tasks, in order."""
+    sections: list[Section]
+    """The sections that Ledger knows by name."""
+    understood: list[Understood]
+    """Line by line, what heartbeats make of it."""
+    problems: list[Problem]
+    """What is odd about it, with what would be right."""

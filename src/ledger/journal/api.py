@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from litestar import Controller, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import structs
 
 from ledger.clock import Clock
@@ -14,8 +14,9 @@ from ledger.settings import Settings
 from ledger.threads import store as threads
 from ledger.threads.names import refuse_agents_name
 from ledger.threads.structs import Page
-from ledger.wire import Cursor, Given, Limit
+from ledger.wire import Cursor, Given, Limit, ThreadKey
 
+EntryKey = Annotated[str, PathParameter(description="The id of the entry.")]
 OfKind = Annotated[Kind | None, QueryParameter(description="Only entries of this kind.")]
 View = Annotated[
     Literal["list", "tree"],
@@ -34,7 +35,7 @@ class JournalController(Controller):
     @get()
     async def list_entries(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         db: Given[Database],
         kind: OfKind = None,
         view: View = "list",
@@ -51,15 +52,16 @@ class JournalController(Controller):
         return Page(shown, page.next_cursor)
 
     @get("/{entry_id:str}")
-    async def get_entry(self, thread_id: FromPath[str], entry_id: FromPath[str], db: Given[Database]) -> Entry:
+    async def get_entry(self, thread_id: ThreadKey, entry_id: EntryKey, db: Given[Database]) -> Entry:
+        """One entry of the journal."""
         async with db.read() as session:
             return await store.get(session, thread_id, entry_id)
 
     @post("/{entry_id:str}/replies")
     async def reply_to_entry(
         self,
-        thread_id: FromPath[str],
-        entry_id: FromPath[str],
+        thread_id: ThreadKey,
+        entry_id: EntryKey,
         data: JSONBody[NewReply],
         db: Given[Database],
         clock: Given[Clock],

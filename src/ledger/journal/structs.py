@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ledger.threads.structs import Origin
+from ledger.threads.structs import NOT_BLANK, Origin
 
 Kind = Literal["reflection", "personality", "self_reply", "comment"]
 """`comment` is what people write; the rest is the agent's, each of the loop it is named after."""
@@ -13,22 +13,29 @@ PostsWhen = Literal["never", "trends", "always"]
 
 MAX_TITLE, MAX_BODY = 200, 5_000
 
-Author = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\S")]
-Body = Annotated[str, Meta(min_length=1, max_length=MAX_BODY, pattern=r"\S")]
+Author = Annotated[str, Meta(min_length=1, max_length=64, pattern=NOT_BLANK)]
+Body = Annotated[str, Meta(min_length=1, max_length=MAX_BODY, pattern=NOT_BLANK)]
 
 
 class Entry(Struct, frozen=True, kw_only=True):
     """One entry of a thread's journal."""
 
     id: str
+    """32 hex digits."""
     thread_id: str
+    """The thread."""
     seq: int
     """Position in the journal, from 1."""
     kind: Kind
+    """`comment` is what people write; the rest is the agent's, each of the loop it is named after."""
     author: str
+    """The person's name, or the agent's."""
     origin: Origin
+    """Who wrote it: a `person`, or the `agent`."""
     title: str
+    """Empty for comments."""
     body: str
+    """Its text."""
     reply_to: str | None = None
     """The entry it answers."""
     root: str
@@ -46,6 +53,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     """The run that wrote it; null for a person's."""
     created_at: datetime
+    """When it was written."""
 
 
 class EntryTree(Entry, frozen=True, kw_only=True):
@@ -59,17 +67,24 @@ class NewReply(Struct, frozen=True, forbid_unknown_fields=True):
     """What a person says to an entry."""
 
     body: Body
+    """What to say."""
     author: Author = "person"
+    """The person's name; not the agent's own."""
 
 
 class JournalSettings(Struct, frozen=True):
+    """What happens to a thread's journal."""
+
     self_reply: bool = True
     """Whether the agent answers its own entries and people's comments on them."""
     posts: PostsWhen = "trends"
+    """Which reflections are also posted: none, those in which a topic rose or faded, or all."""
 
 
 class JournalSettingsChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What to change; absent fields stay as they are."""
 
     self_reply: bool | UnsetType = UNSET
+    """Whether the agent answers its own entries and people's comments on them."""
     posts: PostsWhen | UnsetType = UNSET
+    """Which reflections are also posted: none, those in which a topic rose or faded, or all."""

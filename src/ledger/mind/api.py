@@ -4,18 +4,18 @@ from typing import Annotated, Literal
 
 from litestar import Controller, Response, get, patch, post
 from litestar.enums import MediaType
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from ledger.clock import Clock
 from ledger.db import Database
 from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile, Scorecard
 from ledger.mind import corrections
-from ledger.mind.briefing import Briefing, brief
-from ledger.mind.structs import ProfileChange, Revert
+from ledger.mind.briefing import brief
+from ledger.mind.structs import Briefing, ProfileChange, Revert
 from ledger.threads import store as threads
 from ledger.threads.structs import Page
-from ledger.wire import Cursor, Given, Limit
+from ledger.wire import Cursor, Given, Limit, ThreadKey
 
 Budget = Annotated[int, QueryParameter(ge=50, le=32_000, description="How many tokens it may have, 50 to 32000.")]
 Format = Annotated[Literal["json", "text"], QueryParameter(description="`json`, or `text` for plain text.")]
@@ -26,7 +26,7 @@ class MindController(Controller):
     tags = ["mind"]
 
     @get("/scorecard")
-    async def get_scorecard(self, thread_id: FromPath[str], db: Given[Database]) -> Scorecard:
+    async def get_scorecard(self, thread_id: ThreadKey, db: Given[Database]) -> Scorecard:
         """What the thread is about; revision 0 while nothing has been reflected on."""
         async with db.read() as session:
             await threads.get(session, thread_id)
@@ -34,7 +34,7 @@ class MindController(Controller):
 
     @get("/scorecard/history")
     async def list_scorecards(
-        self, thread_id: FromPath[str], db: Given[Database], limit: Limit = 50, cursor: Cursor = None
+        self, thread_id: ThreadKey, db: Given[Database], limit: Limit = 50, cursor: Cursor = None
     ) -> Page[Scorecard]:
         """All revisions, the newest first."""
         async with db.read() as session:
@@ -42,7 +42,7 @@ class MindController(Controller):
             return await scorecards.page(session, thread_id, limit=limit, cursor=cursor)
 
     @get("/profile")
-    async def get_profile(self, thread_id: FromPath[str], db: Given[Database]) -> Profile:
+    async def get_profile(self, thread_id: ThreadKey, db: Given[Database]) -> Profile:
         """How the person likes to be spoken to; revision 0 while nothing has been learned."""
         async with db.read() as session:
             await threads.get(session, thread_id)
@@ -50,7 +50,7 @@ class MindController(Controller):
 
     @get("/profile/history")
     async def list_profiles(
-        self, thread_id: FromPath[str], db: Given[Database], limit: Limit = 50, cursor: Cursor = None
+        self, thread_id: ThreadKey, db: Given[Database], limit: Limit = 50, cursor: Cursor = None
     ) -> Page[Profile]:
         """All revisions, the newest first."""
         async with db.read() as session:
@@ -59,7 +59,7 @@ class MindController(Controller):
 
     @post("/profile/revert", status_code=200)
     async def revert_profile(
-        self, thread_id: FromPath[str], data: JSONBody[Revert], db: Given[Database], clock: Given[Clock]
+        self, thread_id: ThreadKey, data: JSONBody[Revert], db: Given[Database], clock: Given[Clock]
     ) -> Profile:
         """Go back to an earlier revision, pins included; learning goes on from there."""
         async with db.write() as session:
@@ -68,7 +68,7 @@ class MindController(Controller):
 
     @patch("/profile")
     async def pin_traits(
-        self, thread_id: FromPath[str], data: JSONBody[ProfileChange], db: Given[Database], clock: Given[Clock]
+        self, thread_id: ThreadKey, data: JSONBody[ProfileChange], db: Given[Database], clock: Given[Clock]
     ) -> Profile:
         """Say where traits stand: learning leaves them alone until the pin is taken away."""
         async with db.write() as session:
@@ -78,7 +78,7 @@ class MindController(Controller):
     @get("/context", media_type=MediaType.JSON)
     async def get_context(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         db: Given[Database],
         max_tokens: Budget = 800,
         format: Format = "json",  # noqa: A002

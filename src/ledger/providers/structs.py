@@ -7,7 +7,9 @@ class Provider(Struct, frozen=True, kw_only=True):
     """A model of an endpoint that has failed once."""
 
     base_url: str
+    """The endpoint."""
     model: str
+    """The model."""
     failures: int
     """How many calls have failed in a row, on whatever threads."""
     paused_at: datetime | None
@@ -21,6 +23,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     probing_until: datetime | None
     """Until when a probe is under way, at the longest."""
     changed_at: datetime
+    """When any of this was last otherwise."""
 
     def blocks(self, now: datetime) -> bool:
         """Whether it gets no call now, not even a probe."""

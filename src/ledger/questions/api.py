@@ -1,7 +1,7 @@
 from typing import Annotated
 
 from litestar import Controller, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from ledger.clock import Clock
 from ledger.db import Database
@@ -11,6 +11,7 @@ from ledger.threads.store import Wake
 from ledger.threads.structs import Page
 from ledger.wire import Cursor, Given, Limit, NoBody
 
+QuestionKey = Annotated[str, PathParameter(description="The id of the question.")]
 OfThread = Annotated[str | None, QueryParameter(description="Only questions of this thread.")]
 WithStatus = Annotated[QuestionStatus | None, QueryParameter(description="Only questions that stand so.")]
 
@@ -33,14 +34,15 @@ class QuestionController(Controller):
             return await store.page(session, limit=limit, cursor=cursor, thread_id=thread_id, status=status)
 
     @get("/{question_id:str}")
-    async def get_question(self, question_id: FromPath[str], db: Given[Database]) -> Question:
+    async def get_question(self, question_id: QuestionKey, db: Given[Database]) -> Question:
+        """A question that a heartbeat asked, and its answer."""
         async with db.read() as session:
             return await store.get(session, question_id)
 
     @post("/{question_id:str}/answer", status_code=200)
     async def answer_question(
         self,
-        question_id: FromPath[str],
+        question_id: QuestionKey,
         data: JSONBody[NewAnswer],
         db: Given[Database],
         clock: Given[Clock],
@@ -54,7 +56,7 @@ class QuestionController(Controller):
 
     @post("/{question_id:str}/dismiss", status_code=200)
     async def dismiss_question(
-        self, question_id: FromPath[str], db: Given[Database], clock: Given[Clock], data: NoBody = None
+        self, question_id: QuestionKey, db: Given[Database], clock: Given[Clock], data: NoBody = None
     ) -> Question:
         """Leave the question without an answer; 409 if it is not open any more."""
         del data

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from litestar import Controller, get
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from ledger.db import Database
 from ledger.errors import Invalid
@@ -12,11 +12,15 @@ from ledger.threads.structs import FIRST_YEAR, LAST_YEAR, Page
 from ledger.turns.structs import LoopName
 from ledger.wire import Cursor, Given, Limit
 
+RunKey = Annotated[str, PathParameter(description="The id of the run.")]
 OfThread = Annotated[str | None, QueryParameter(description="Only runs of this thread.")]
 OfLoop = Annotated[LoopName | None, QueryParameter(description="Only runs of this loop.")]
 WithOutcome = Annotated[Outcome | None, QueryParameter(description="Only runs that ended so.")]
 WithReason = Annotated[Reason | None, QueryParameter(description="Only runs that did not act for this reason.")]
-Since = Annotated[datetime | None, QueryParameter(description="Only runs that started at this moment or later.")]
+Since = Annotated[
+    datetime | None,
+    QueryParameter(description="Only runs that started at this moment or later, in the year 2 to 9998."),
+]
 Until = Annotated[datetime | None, QueryParameter(description="Only runs that started before this moment.")]
 
 
@@ -51,7 +55,7 @@ class RunController(Controller):
             return await store.page(session, wanted, limit=limit, cursor=cursor)
 
     @get("/{run_id:str}")
-    async def get_run(self, run_id: FromPath[str], db: Given[Database]) -> RunDetail:
+    async def get_run(self, run_id: RunKey, db: Given[Database]) -> RunDetail:
         """A run whole: instructions, context, prompt, raw answer, decision, and what became of each action."""
         async with db.read() as session:
             return await store.get(session, run_id)

@@ -1,7 +1,7 @@
 from typing import Annotated
 
 from litestar import Controller, delete, get, patch, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from ledger.clock import Clock
 from ledger.db import Database
@@ -16,7 +16,7 @@ from ledger.threads.structs import (
     Thread,
     ThreadChange,
 )
-from ledger.wire import Cursor, Given, Limit
+from ledger.wire import Cursor, Given, Limit, ThreadKey
 
 NewestFirst = Annotated[bool, QueryParameter(description="Newest first instead of oldest first.")]
 
@@ -33,6 +33,7 @@ class ThreadController(Controller):
         clock: Given[Clock],
         wake: Given[store.Wake],
     ) -> Thread:
+        """Create a thread; 409 if there is one with this id."""
         async with db.write() as session:
             thread = await store.create(session, data, now=clock.now())
             await wake(session, thread.id)
@@ -40,25 +41,26 @@ class ThreadController(Controller):
 
     @get()
     async def list_threads(self, db: Given[Database], limit: Limit = 50, cursor: Cursor = None) -> Page[Thread]:
+        """All threads, by id."""
         async with db.read() as session:
             return await store.page(session, limit=limit, cursor=cursor)
 
     @get("/{thread_id:str}")
-    async def get_thread(self, thread_id: FromPath[str], db: Given[Database]) -> Thread:
+    async def get_thread(self, thread_id: ThreadKey, db: Given[Database]) -> Thread:
+        """One thread, and how much is in it."""
         async with db.read() as session:
             return await store.get(session, thread_id)
 
     @patch("/{thread_id:str}")
-    async def change_thread(
-        self, thread_id: FromPath[str], data: JSONBody[ThreadChange], db: Given[Database]
-    ) -> Thread:
+    async def change_thread(self, thread_id: ThreadKey, data: JSONBody[ThreadChange], db: Given[Database]) -> Thread:
+        """Change a thread's title or time zone; absent fields stay as they are."""
         async with db.write() as session:
             return await store.change(session, thread_id, data)
 
     @delete("/{thread_id:str}")
     async def delete_thread(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         db: Given[Database],
         clock: Given[Clock],
         wake: Given[store.Wake],
@@ -75,7 +77,7 @@ class ThreadController(Controller):
     @post("/{thread_id:str}/messages")
     async def add_messages(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         data: JSONBody[NewMessages],
         db: Given[Database],
         clock: Given[Clock],
@@ -91,11 +93,12 @@ class ThreadController(Controller):
     @get("/{thread_id:str}/messages")
     async def list_messages(
         self,
-        thread_id: FromPath[str],
+        thread_id: ThreadKey,
         db: Given[Database],
         limit: Limit = 50,
         cursor: Cursor = None,
         newest_first: NewestFirst = False,
     ) -> Page[Message]:
+        """A thread's messages, in the order in which they arrived."""
         async with db.read() as session:
             return await messages.page(session, thread_id, limit=limit, cursor=cursor, newest_first=newest_first)
