@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format chaos bench clean
+.PHONY: run test check format chaos fuzz bench clean
 
 run: .venv/.runs
 	@if [ -z "$$CRT_HEARTBEAT_LOOP_ENABLED" ]; then \
@@ -43,6 +43,17 @@ chaos: .venv/.tests
 	$(BIN)/python -m tests.chaos.crowd --threads 100
 	$(BIN)/python -m tests.chaos.crowd --threads 100 --postgres
 	$(BIN)/python -m tests.chaos.database_outage
+	$(BIN)/python -m tests.chaos.readers
+	$(BIN)/python -m tests.chaos.readers --postgres
+
+fuzz: .venv/.tests .venv-fuzz/.installed
+	$(BIN)/python -m tests.chaos.fuzz
+
+.venv-fuzz/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	@touch $@
 
 bench: .venv/.tests
 	$(BIN)/python benchmarks/claims.py
@@ -50,6 +61,7 @@ bench: .venv/.tests
 	$(BIN)/python benchmarks/history.py
 	$(BIN)/python benchmarks/simulate.py
 	$(BIN)/python benchmarks/outage.py
+	$(BIN)/python -m benchmarks.stream
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-fuzz

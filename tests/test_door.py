@@ -59,7 +59,7 @@ def _check_problem(answer: httpx.Response, status: int, title: str) -> None:
         {"Authorization": f"Token {TOKEN}"},
     ],
 )
-@pytest.mark.parametrize("path", ["/api/threads", "/health/ready", "/docs", "/nowhere", "/health/live/"])
+@pytest.mark.parametrize("path", ["/api/threads", "/health/ready", "/docs/nowhere", "/nowhere", "/health/live/"])
 async def test_without_the_right_token_nothing_is_answered(
     guarded: Running, path: str, headers: dict[str, str]
 ) -> None:
@@ -73,6 +73,13 @@ async def test_without_the_right_token_nothing_is_answered(
 async def test_the_right_token_opens(guarded: Running, scheme: str) -> None:
     for path in ("/api/threads", "/docs/openapi.json"):
         assert (await guarded.http.get(path, headers={"Authorization": f"{scheme} {TOKEN}"})).status_code == 200
+
+
+async def test_the_docs_page_can_be_opened_in_a_browser_that_has_no_token_yet(guarded: Running) -> None:
+    for path in ("/docs", "/docs/openapi.json"):
+        answer = await guarded.http.get(path)
+        assert answer.status_code == 200
+        assert TOKEN not in answer.text
 
 
 async def test_whether_it_lives_is_told_to_everybody(guarded: Running) -> None:
