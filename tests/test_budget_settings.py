@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from ledger.budgets import store
-from ledger.budgets.structs import Amounts, Limits, Plan
+from ledger.budgets.plan import Plan
+from ledger.budgets.structs import Amounts, Limits
 from ledger.clock import ManualClock
 from ledger.db import Database
 from ledger.settings import load

@@ -14,7 +14,8 @@ from ledger.actions import PostAction
 from ledger.actions.checks import Scene
 from ledger.app import create_app
 from ledger.budgets import store
-from ledger.budgets.structs import Amounts, Limits, Plan
+from ledger.budgets.plan import Plan
+from ledger.budgets.structs import Amounts, Limits
 from ledger.clock import ManualClock
 from ledger.db import Database, Session
 from ledger.llm import ChatAnswer, ChatRequest

@@ -20,7 +20,8 @@ from ledger.journal import store as journal
 from ledger.journal.structs import Entry
 from ledger.llm import ChatRequest
 from ledger.loops import Loop, Waker, build_loops
-from ledger.mind.briefing import Briefing, brief
+from ledger.mind.briefing import brief
+from ledger.mind.structs import Briefing
 from ledger.settings import Settings
 from ledger.threads import messages
 from ledger.threads import store as threads

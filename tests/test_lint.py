@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.hours import EVERY_DAY, Hours
-from ledger.instructions.lint import Heart, Lint, Understood, lint
-from ledger.instructions.structs import Problem, Task
+from ledger.instructions.lint import Heart, lint
+from ledger.instructions.structs import Lint, Problem, Task, Understood
 
 HALF_HOUR = timedelta(minutes=30)
 ALWAYS = Heart(HALF_HOUR, Hours())

@@ -270,7 +270,7 @@ def test_importing_the_package_loads_no_server() -> None:
 def test_importing_the_application_loads_no_openai() -> None:
     loaded = _modules("import ledger.app")
     assert "litestar" in loaded
-    assert not loaded & {"openai", "httpx2", "aiohttp", "pydantic"}
+    assert not loaded & {"openai", "aiohttp", "pydantic"}
 
 
 def _modules(statement: str) -> set[str]:

@@ -12,6 +12,7 @@ LedgerError
 ├── Misdirected   421  the Host header names another server
 ├── Invalid       422  readable, but not what the operation takes
 ├── Unavailable   503  the server is stopping, or its database cannot be reached
+│   └── Unreachable    no server answers: only the client raises it
 └── Full          507  the disk, or the database on it, has no room
 """
 
@@ -24,12 +25,17 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """A problem document (RFC 9457, `application/problem+json`)."""
 
     title: str
+    """The status in words."""
     status: int
+    """The HTTP status."""
     detail: str = ""
+    """What went wrong, and what would be right, in sentences."""
     instance: str = ""
     """The path of the request that met the problem."""
     request_id: str = ""
+    """As in `X-Request-ID`; the server's log has the same."""
     type: str = "about:blank"
+    """Always `about:blank`: the status says what kind it is."""
 
 
 class LedgerError(Exception):
@@ -41,6 +47,8 @@ class LedgerError(Exception):
         self.detail = detail
         self.headers: dict[str, str] = {}
         """Headers that belong to the answer, such as `Allow`."""
+        self.request_id = ""
+        """Of the request that met it, where a server's answer said so: its log has the same."""
 
     def problem(self, *, instance: str = "", request_id: str = "") -> Problem:
         return Problem(self.title, self.status, self.detail, instance, request_id)
@@ -88,6 +96,13 @@ class Invalid(LedgerError):
 
 class Unavailable(LedgerError):
     status, title = 503, "Service Unavailable"
+
+
+class Unreachable(Unavailable):
+    def __init__(self, detail: str, *, was_sent: bool = True) -> None:
+        super().__init__(detail)
+        self.was_sent = was_sent
+        """Whether the server may have got the request, and done what it asks."""
 
 
 class Full(LedgerError):

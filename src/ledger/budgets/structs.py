@@ -3,13 +3,9 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ledger.settings import Settings
-from ledger.variables import Price
-
-_PER = 1_000_000
-
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
 UNLIMITED = "unlimited"
+Unlimited = Annotated[str, Meta(extra_json_schema={"const": UNLIMITED})]
 Cost = Annotated[float, Meta(ge=0, le=1_000_000_000)]
 
 
@@ -30,9 +26,13 @@ class Amounts(Struct, frozen=True, kw_only=True):
     """What was spent. A process that died may leave it too high, never too low."""
 
     calls: int = 0
+    """Calls of a model."""
     tokens: int = 0
+    """Of prompts and answers together."""
     actions: int = 0
+    """Posts, comments, votes and messages of the agent."""
     cost: float = 0.0
+    """Of models whose prices are known, in the currency of `CRT_LLM_PRICES`."""
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -41,9 +41,13 @@ class Budget(Struct, frozen=True, kw_only=True):
     day: str
     """Such as 2026-01-31, by the clocks of `timezone`."""
     timezone: str
+    """The thread's time zone; of the service: UTC."""
     renews_at: datetime
+    """The next midnight there."""
     spent: Amounts
+    """What was spent on this day."""
     limits: Limits
+    """What may be spent on a day."""
 
     def used_up(self, *names: str) -> str | None:
         """Of some kinds the first that nothing is left of."""
@@ -54,11 +58,14 @@ class Budget(Struct, frozen=True, kw_only=True):
 class BudgetChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A thread's own limits: an absent field stays as it is, null goes back to the service's default."""
 
-    calls: Count | str | UnsetType | None = UNSET
+    calls: Count | Unlimited | UnsetType | None = UNSET
     """A number, or `unlimited`; the others likewise."""
-    tokens: Count | str | UnsetType | None = UNSET
-    actions: Count | str | UnsetType | None = UNSET
-    cost: Cost | str | UnsetType | None = UNSET
+    tokens: Count | Unlimited | UnsetType | None = UNSET
+    """Tokens a day."""
+    actions: Count | Unlimited | UnsetType | None = UNSET
+    """Actions a day."""
+    cost: Cost | Unlimited | UnsetType | None = UNSET
+    """Cost a day, in the currency of `CRT_LLM_PRICES`."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -67,34 +74,12 @@ class BudgetChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
                 raise ValueError(f"`{name}` is {value[:20]!r}: write a number, `{UNLIMITED}`, or null for the default")
 
 
-class Plan(Struct, frozen=True):
-    """What the service's settings say about money."""
+class ThreadBudget(Struct, frozen=True):
+    """What a thread may spend today: what is left of both budgets."""
 
-    thread: Limits = Limits()
-    """Of every thread that has no limits of its own."""
-    service: Limits = Limits()
-    """Of all threads together."""
-    prices: dict[str, Price] = {}
-
-    @staticmethod
-    def of(settings: Settings) -> "Plan":
-        return Plan(
-            Limits(
-                calls=settings.thread_calls_per_day,
-                tokens=settings.thread_tokens_per_day,
-                actions=settings.thread_actions_per_day,
-                cost=settings.thread_cost_per_day,
-            ),
-            Limits(
-                calls=settings.service_calls_per_day,
-                tokens=settings.service_tokens_per_day,
-                actions=settings.service_actions_per_day,
-                cost=settings.service_cost_per_day,
-            ),
-            settings.llm_prices,
-        )
-
-    def cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """What a call costs; None where the model has no price."""
-        price = self.prices.get(model)
-        return price and (prompt_tokens * price.prompt + completion_tokens * price.completion) / _PER
+    thread_id: str
+    """The thread."""
+    thread: Budget
+    """Its own budget."""
+    service: Budget
+    """That of all threads together."""

@@ -1,11 +1,12 @@
 """What an application puts in front of its next model call: what is known of person and thread, in few words."""
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from ledger.db import Session
 from ledger.insights import profiles, scorecards
 from ledger.insights.structs import Profile, Scorecard
 from ledger.mind.profile import described
+from ledger.mind.structs import Briefing
 from ledger.mind.texts import one_line
 from ledger.posts import store as posts
 from ledger.posts.structs import Post
@@ -13,38 +14,6 @@ from ledger.threads import store as threads
 from ledger.tokens import count_tokens
 
 _POSTS = 5
-
-
-class Briefing(Struct, frozen=True, kw_only=True):
-    """It stays the same to the letter while nothing it is made of changes."""
-
-    thread_id: str
-    max_tokens: int
-    tokens: int = 0
-    """About how many tokens the text has."""
-    profile: list[str] = []
-    """How to write for the person, in sentences."""
-    topics: list[str] = []
-    """What the talk is about, most spoken of first."""
-    open_questions: list[str] = []
-    """The newest first."""
-    insights: list[str] = []
-    """The latest first."""
-    posts: list[str] = []
-    """What the agent posted on the ledger, the newest first."""
-
-    def text(self) -> str:
-        """The same as plain text."""
-        parts = (
-            ("How to write for this person", self.profile),
-            ("What the talk is about", self.topics),
-            ("Open questions", self.open_questions),
-            ("What is known", self.insights),
-            ("Recent notes", self.posts),
-        )
-        return "\n\n".join(
-            "\n".join([f"{title}:", *(f"- {line}" for line in lines)]) for title, lines in parts if lines
-        )
 
 
 async def brief(session: Session, thread_id: str, max_tokens: int) -> Briefing:
