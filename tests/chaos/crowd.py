@@ -161,7 +161,7 @@ async def _lateness(db: Database) -> list[float]:
     return sorted(late for late in found if late is not None)
 
 
-async def _emptied(url: str) -> None:
+async def emptied(url: str) -> None:
     db = Database(url)
     async with db.write() as session:
         await session.execute(text("DROP SCHEMA public CASCADE"))
@@ -172,7 +172,7 @@ async def _emptied(url: str) -> None:
 async def run(given: argparse.Namespace, url: str | None) -> Outcome:
     with tempfile.TemporaryDirectory() as directory:
         if url is not None:
-            await _emptied(url)
+            await emptied(url)
         url = url or f"sqlite+aiosqlite:///{directory}/crowd.db"
         await schema.migrate(url)
         plan = Plan(
