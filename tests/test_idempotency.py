@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text
 
 from ledger.clock import ManualClock
 from ledger.db import UNREACHABLE, Database, Session, writing_first
+from ledger.errors import Conflict
 from ledger.idempotency import store
 from ledger.idempotency.middleware import Claim
 from ledger.idempotency.store import LIFETIME, Answer
@@ -438,3 +439,16 @@ async def test_what_was_asked_and_answered_under_a_key_is_answered_once(idle: Ru
     first = await send(idle, path, {"answer": "The big one."})
     again = await send(idle, path, {"answer": "The big one."})
     assert (first.status_code, seen(again)) == (200, seen(first))
+
+
+async def test_a_turn_whose_key_another_request_took_meanwhile_leaves_nothing(
+    idle: Running, model: ScriptedModel, clock: ManualClock
+) -> None:
+    model.says(act(post()), act(post()))
+    async with idle.db.write() as session:
+        await store.claim(session, "k", "another request", now=clock.now())
+    with writing_first(Claim("k", "this one", clock)), pytest.raises(Conflict):
+        await idle.app.state.heartbeat_loop.run_for_thread("default")
+    assert await count(idle, "/api/runs") == await count(idle, "/api/posts") == 0
+    assert (await idle.http.post("/api/threads/default/heartbeat/run-now")).json()["ran_successfully"]
+    assert await count(idle, "/api/posts") == 1

@@ -64,34 +64,30 @@ class Idempotency(ASGIMiddleware):
         parts = scope["litestar_app"].state.given
         db: Database = parts["db"]
         claim = Claim(key.decode(), await _digest(scope, receive), parts["clock"])
-        async with db.read() as session:
-            known = await store.find(session, claim.key, now=claim.clock.now())
-        if known is not None:
-            await _send(_again(known, claim, parts["settings"]), send)
-            return
         if (other := self._under_way.get(claim.key)) is not None:
             raise store.under_way() if other == claim.request else _used()
         self._under_way[claim.key] = claim.request
         try:
-            await self._carry_out(claim, db, scope, receive, send, next_app)
+            if not await _is_answered(claim, db, parts["settings"], send):
+                answer = _Collected()
+                with writing_first(claim):
+                    await next_app(scope, receive, answer)
+                    is_kept = await _kept(claim, db, answer)
+                if is_kept or not await _is_answered(claim, db, parts["settings"], send):
+                    for message in answer.messages:
+                        await send(message)
         finally:
             del self._under_way[claim.key]
 
-    async def _carry_out(
-        self, claim: Claim, db: Database, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp
-    ) -> None:
-        answer = _Collected()
-        with writing_first(claim):
-            await next_app(scope, receive, answer)
-            is_kept = await _kept(claim, db, answer)
-        if not is_kept:
-            async with db.read() as session:
-                known = await store.find(session, claim.key, now=claim.clock.now())
-            if known is not None:
-                await _send(_again(known, claim, scope["litestar_app"].state.given["settings"]), send)
-                return
-        for message in answer.messages:
-            await send(message)
+
+async def _is_answered(claim: Claim, db: Database, settings: Settings, send: Send) -> bool:
+    """Answer a request whose key is known, if it is."""
+    async with db.read() as session:
+        known = await store.find(session, claim.key, now=claim.clock.now())
+    if known is None:
+        return False
+    await _send(_again(known, claim, settings), send)
+    return True
 
 
 class _Collected:

@@ -1,7 +1,6 @@
 """How a turn ends: settled or put back, in one transaction, and only if its claim still holds."""
 
 import logging
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from msgspec import structs
@@ -55,9 +54,10 @@ class Settling:
             if current is None:
                 self._lose(turn)
                 return None, None
-            if record.first is not None:
-                with suppress(Conflict):  # another request has the same key: that is told when this one is answered
-                    await record.first(session)
+            if not await _is_first(session, record):
+                await turns.release(session, await self._agenda.as_before(session, current, turn))
+                await _correct(session, record)
+                return None, None
             ended = await self._end(session, current, turn, record, effects)
             await _correct(session, record)
         return ended
@@ -143,6 +143,16 @@ class Settling:
             turn.lease_token,
             turn.thread_id,
         )
+
+
+async def _is_first(session: Session, record: Record) -> bool:
+    """Whether no other request with the same key was quicker: then this one leaves nothing."""
+    try:
+        if record.first is not None:
+            await record.first(session)
+    except Conflict:
+        return False
+    return True
 
 
 async def _correct(session: Session, record: Record) -> None:
