@@ -117,7 +117,7 @@ async def scripted() -> AsyncGenerator[str]:
 
 
 async def chat(url: str, token: str | None, lines: AsyncGenerator[str]) -> None:
-    async with LedgerClient(url, token=token) as ledger:
+    async with LedgerClient(url, token=token, retries=1) as ledger:  # so that it says soon that nobody answers
         companion = Companion(ledger, (await ledger.create_thread(title="A chat")).id)
         async with companion.followed():
             async for line in lines:
